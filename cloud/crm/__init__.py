@@ -1,0 +1,1 @@
+"""The CRM: a folder per feature, each `tables`, `service`, `api`, `pages`; features call services, not tables."""

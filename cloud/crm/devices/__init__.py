@@ -1,0 +1,1 @@
+"""The meters: whose they are and where they were last seen."""

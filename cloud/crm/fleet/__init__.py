@@ -1,0 +1,1 @@
+"""The gateways: where each one stands and how it is."""

@@ -1,0 +1,1 @@
+"""The people cared for: their record, their card, who looked at it."""

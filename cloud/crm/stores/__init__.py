@@ -1,0 +1,1 @@
+"""Where things happen: the chain's tree of areas and stores."""

@@ -1,0 +1,1 @@
+"""What somebody should do for a member, and what became of it."""

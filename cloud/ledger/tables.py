@@ -1,0 +1,95 @@
+"""The ledger's tables. `chain_id` leads every key, so the ledger can be partitioned or distributed later."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from cloud.db import metadata
+
+readings = Table(
+    "readings",
+    metadata,
+    Column("chain_id", Text, nullable=False),
+    Column("id", Uuid, nullable=False),
+    Column("store_id", Text, nullable=False),
+    Column("gateway_id", Text, nullable=False),
+    Column("device_key", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("purpose", Text, nullable=False),  # patient, control
+    Column("quality", Text, nullable=False),  # plausible, flagged, rejected
+    Column("meal", Text, nullable=False),  # a correction by staff changes this column; body keeps the original
+    Column("taken_at", DateTime(timezone=True), nullable=False),
+    Column("time_quality", Text, nullable=False),
+    Column("received_at", DateTime(timezone=True), nullable=False),  # by the gateway
+    Column("stored_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("member_id", Uuid),  # null: waits unclaimed. Always equal to the newest attribution.
+    Column("visit_code", Text),  # evidence: what was scanned or typed at the slot
+    Column("body", JSONB, nullable=False),  # the wire Reading, as it came
+    PrimaryKeyConstraint("chain_id", "id"),
+    Index("ix_readings_member", "chain_id", "member_id", "kind", "taken_at"),
+    Index(
+        "ix_readings_unclaimed",
+        "chain_id",
+        "store_id",
+        "taken_at",
+        postgresql_where=text("member_id IS NULL AND purpose = 'patient'"),
+    ),
+    Index("ix_readings_device", "chain_id", "device_key", "taken_at"),
+    Index("ix_readings_store", "chain_id", "store_id", "stored_at"),
+)
+
+attributions = Table(
+    # Append only: each row says who a reading belongs to from then on, how that was decided and by whom.
+    "attributions",
+    metadata,
+    Column("seq", BigInteger, Identity(always=True), nullable=False),
+    Column("chain_id", Text, nullable=False),
+    Column("reading_id", Uuid, nullable=False),
+    Column("member_id", Uuid),  # null: nobody (an undo, or never decided)
+    Column("how", Text, nullable=False),  # visit, owner, claim, undo
+    Column("why", Text, nullable=False, server_default=""),  # the evidence, in one machine word
+    Column("by_staff", Uuid),  # null: the system
+    Column("at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    PrimaryKeyConstraint("chain_id", "reading_id", "seq"),
+    ForeignKeyConstraint(("chain_id", "reading_id"), ("readings.chain_id", "readings.id")),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("topic", Text, nullable=False),
+    Column("gateway_id", Text),
+    Column("batch_id", Uuid),
+    Column("error", Text, nullable=False),  # class: oversized, not_json, malformed, unknown_gateway ...
+    Column("detail", Text, nullable=False),  # never a value, a name or a code: field paths and sizes only
+    Column("payload", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # sha256(topic + payload): a resend is one letter
+    Column("received_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("replayed_at", DateTime(timezone=True)),
+    Index("ix_dead_letters_waiting", "received_at", postgresql_where=text("replayed_at IS NULL")),
+)
+
+work = Table(
+    # What the re-runnable readers still have to look at, one row per intake transaction or change of owner.
+    "work",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("reader", Text, nullable=False),  # assess, project
+    Column("chain_id", Text, nullable=False),
+    Column("reading_ids", ARRAY(Uuid), nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Index("ix_work_reader", "reader", "id"),
+)

@@ -1,0 +1,1 @@
+"""One module per Grafana dashboard, and the push that installs them."""

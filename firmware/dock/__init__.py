@@ -1,0 +1,1 @@
+"""The MicroPython dock: slots, a small ring of readings, and the frames the gateway reads."""

@@ -1,0 +1,130 @@
+"""Plays one conversation against one link: a driver's actions out, a meter's bytes in, nothing lost between.
+
+What a link is made of is `gateway.transports`'; where bytes and readings are kept is the keeper's (`docking`).
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+from gateway.conversation import (
+    Arrived,
+    Done,
+    Emit,
+    Event,
+    Garbled,
+    Lost,
+    Note,
+    Pair,
+    Read,
+    Record,
+    Refused,
+    Remember,
+    Silence,
+    Subscribe,
+    Talk,
+    Wait,
+    Write,
+)
+
+T = TypeVar("T")
+
+ACTION_TIMEOUT_S = 30.0
+"""Longest a single read, write or subscription may take: BlueZ can hang for ever on a protected write."""
+PAIR_TIMEOUT_S = 60.0
+"""Pairing may wait for a person to look at a passkey."""
+MAX_ACTIONS = 100_000
+"""A conversation is finite: a meter with 1000 records needs about 3000 actions."""
+
+
+class Link(Protocol):
+    """An open line to one meter. Every call raises Lost when the line is gone, Refused when it is declined."""
+
+    async def pair(self) -> None:
+        """Bond; returns at once where that was done before."""
+
+    async def subscribe(self, channel: str) -> None:
+        """Start receiving from `channel`."""
+
+    async def read(self, channel: str) -> bytes:
+        """The value of `channel`."""
+
+    async def write(self, channel: str, data: bytes, acknowledged: bool) -> None:
+        """Send `data`."""
+
+    async def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
+        """The next (channel, bytes) that arrived, or None after `timeout_s`."""
+
+
+class Keeper(Protocol):
+    """Custody of what a conversation brings. `journal` and `save` return only when it is on disk."""
+
+    async def journal(self, channel: str, data: bytes) -> None:
+        """Keep raw bytes, before anybody decodes them."""
+
+    async def save(self, record: Record) -> None:
+        """Vouch for a record and keep the reading."""
+
+    async def note(self, what: str, value: str) -> None:
+        """Take a fact about the meter."""
+
+    async def remember(self, value: str) -> None:
+        """Keep the driver's mark for this meter's next conversation."""
+
+
+async def converse(talk: Talk, link: Link, keeper: Keeper) -> None:
+    """Runs `talk` to its end. Raises Lost, Refused or Garbled when that is how it ended."""
+    event: Event | Refused = Done()
+    for turn in range(MAX_ACTIONS):
+        try:
+            match event:
+                case Refused():
+                    action = talk.throw(event)
+                case Done() if turn == 0:
+                    action = next(talk)
+                case _:
+                    action = talk.send(event)
+        except StopIteration:
+            return
+        try:
+            event = await _do(action, link, keeper)
+        except Refused as refusal:
+            event = refusal
+    raise Garbled("endless_conversation")
+
+
+async def _do(action: object, link: Link, keeper: Keeper) -> Event:
+    match action:
+        case Emit(record):
+            await keeper.save(record)
+        case Wait(timeout_s):
+            arrival = await link.receive(timeout_s)
+            if arrival is None:
+                return Silence()
+            await keeper.journal(*arrival)
+            return Arrived(*arrival)
+        case Read(channel):
+            data = await _bounded(link.read(channel), ACTION_TIMEOUT_S)
+            await keeper.journal(channel, data)
+            return Arrived(channel, data)
+        case Write(channel, data, acknowledged):
+            await _bounded(link.write(channel, data, acknowledged), ACTION_TIMEOUT_S)
+        case Subscribe(channel):
+            await _bounded(link.subscribe(channel), ACTION_TIMEOUT_S)
+        case Pair():
+            await _bounded(link.pair(), PAIR_TIMEOUT_S)
+        case Note(what, value):
+            await keeper.note(what, value)
+        case Remember(value):
+            await keeper.remember(value)
+        case _:
+            raise TypeError(f"a driver yielded {action!r}")
+    return Done()
+
+
+async def _bounded(call: Coroutine[Any, Any, T], timeout_s: float) -> T:
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await call
+    except TimeoutError:
+        raise Lost(f"no answer within {timeout_s:.0f} s") from None

@@ -1,0 +1,138 @@
+"""Messages to bytes and back: JSON, decimals as strings, times as RFC 3339 with an offset.
+
+How the contract evolves. A field may be added if it has a default; a reader ignores fields it does not know; an
+enum may gain a word only together with a new `VERSION`. A field is never renamed, retyped or reused. `VERSION`
+changes when an old reader would misunderstand, and the cloud reads the last two versions. The golden files in
+tests/gateway/wire/golden are one message of every shape that was ever sent; they are only added to.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from gateway.wire.messages import (
+    MAX_BATCH_BYTES,
+    MAX_BATCH_READINGS,
+    VERSION,
+    Message,
+    Reading,
+    Receipt,
+    Status,
+)
+from gateway.wire.vocabulary import KINDS, QUANTITIES
+
+
+class Undecodable(ValueError):
+    """These bytes are not the message they should be. `error` is the class a dead letter is filed under:
+
+    oversized, not_json, unknown_version, malformed, empty, too_many, unknown_quantity, no_value, naive_time.
+    """
+
+    def __init__(self, error: str, detail: str) -> None:
+        super().__init__(f"{error}: {detail}")
+        self.error = error
+        self.detail = detail
+
+
+class _Version(msgspec.Struct):
+    v: int = VERSION
+
+
+class _Envelope(msgspec.Struct):
+    """A batch whose readings have not been looked at yet, so that one bad reading cannot sink the others."""
+
+    id: UUID
+    gateway: str
+    sent: datetime
+    readings: list[msgspec.Raw]
+
+
+_encoder = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical")
+_version = msgspec.json.Decoder(_Version)
+_envelope = msgspec.json.Decoder(_Envelope)
+_reading = msgspec.json.Decoder(Reading)
+_receipt = msgspec.json.Decoder(Receipt)
+_status = msgspec.json.Decoder(Status)
+
+
+def encode(message: Message) -> bytes:
+    """`message` as compact JSON."""
+    return _encoder.encode(message)
+
+
+def decode_batch(payload: bytes) -> tuple[_Envelope, list[Reading | Undecodable]]:
+    """The envelope of a batch and, in order, each reading or why it is none; raises Undecodable for the whole."""
+    if len(payload) > MAX_BATCH_BYTES:
+        raise Undecodable("oversized", f"{len(payload)} bytes, {MAX_BATCH_BYTES} allowed")
+    _check_version(payload)
+    envelope: _Envelope = _decode(_envelope, payload)
+    if not envelope.readings:
+        raise Undecodable("empty", "a batch without readings")
+    if len(envelope.readings) > MAX_BATCH_READINGS:
+        raise Undecodable("too_many", f"{len(envelope.readings)} readings, {MAX_BATCH_READINGS} allowed")
+    return envelope, [_reading_or_error(raw) for raw in envelope.readings]
+
+
+def decode_reading(payload: bytes | msgspec.Raw) -> Reading:
+    """One reading on its own, as the outbox and the ledger keep it; raises Undecodable."""
+    reading: Reading = _decode(_reading, payload)
+    _check_reading(reading)
+    return reading
+
+
+def decode_receipt(payload: bytes) -> Receipt:
+    """A receipt; raises Undecodable."""
+    _check_version(payload)
+    receipt: Receipt = _decode(_receipt, payload)
+    return receipt
+
+
+def decode_status(payload: bytes) -> Status:
+    """A gateway's status; raises Undecodable."""
+    if len(payload) > MAX_BATCH_BYTES:
+        raise Undecodable("oversized", f"{len(payload)} bytes, {MAX_BATCH_BYTES} allowed")
+    _check_version(payload)
+    status: Status = _decode(_status, payload)
+    return status
+
+
+def _reading_or_error(raw: msgspec.Raw) -> Reading | Undecodable:
+    try:
+        return decode_reading(raw)
+    except Undecodable as error:
+        return error
+
+
+def _check_version(payload: bytes) -> None:
+    version: _Version = _decode(_version, payload)
+    if version.v != VERSION:
+        raise Undecodable("unknown_version", f"version {version.v}, this reader knows {VERSION}")
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], payload: bytes | msgspec.Raw) -> Any:
+    try:
+        return decoder.decode(payload)
+    except msgspec.ValidationError as error:
+        raise Undecodable("malformed", str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Undecodable("not_json", str(error)) from None
+
+
+def _check_reading(reading: Reading) -> None:
+    info = KINDS[reading.kind]
+    for name in (*reading.values, *reading.off_scale):
+        if name not in QUANTITIES or name not in info.quantities:
+            raise Undecodable("unknown_quantity", f"a {reading.kind} reading has no {name[:40]!r}")
+    for name in reading.values:
+        if not reading.values[name].is_finite():
+            raise Undecodable("malformed", f"{name} is not a finite number")
+    present = reading.values.keys() | reading.off_scale.keys()
+    if not present or not present.issuperset(info.required):
+        raise Undecodable(
+            "no_value", f"a {reading.kind} reading needs {', '.join(info.required or info.optional)}"
+        )
+    for moment in (reading.time.at, reading.time.received):
+        if moment.tzinfo is None:
+            raise Undecodable("naive_time", "times carry an offset")

@@ -1,0 +1,161 @@
+"""The messages themselves: a reading, the batch it travels in, the receipt that answers it, a gateway's status.
+
+It holds shapes only. `codec` turns them into bytes and back, `topics` says where they go.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+
+from gateway.wire.vocabulary import Kind, Meal, OffScale
+
+VERSION = 1
+"""The wire version. It changes only when an old reader would misunderstand a message; see `codec`."""
+
+MAX_BATCH_READINGS = 200
+MAX_BATCH_BYTES = 256 * 1024
+"""A batch of 200 readings is about 160 kB; above this a message is set aside unread (and still receipted)."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of every wire shape: immutable, by keyword, defaults left out of the bytes."""
+
+
+class Purpose(StrEnum):
+    """What a measurement was for. Only `patient` may ever become a member's reading."""
+
+    PATIENT = "patient"
+    CONTROL = "control"  # control solution or quality control run
+
+
+class Quality(StrEnum):
+    """What plausibility made of the numbers. `rejected` is kept as evidence and shown to no rule."""
+
+    PLAUSIBLE = "plausible"
+    FLAGGED = "flagged"
+    REJECTED = "rejected"
+
+
+class TimeQuality(StrEnum):
+    """How `taken_at` is known; see `gateway.vouch`."""
+
+    DEVICE = "device"  # the meter's clock, seen to agree with the gateway's
+    CORRECTED = "corrected"  # the meter's clock plus the offset measured in the same conversation
+    GATEWAY = "gateway"  # the meter gave no time; it was measured when it arrived
+    UNTRUSTED = "untrusted"  # nobody's clock can be believed
+
+
+class Device(Message, frozen=True, kw_only=True):
+    """A meter. `key` is what identifies it for ever: its serial number, else its address."""
+
+    key: str
+    maker: str = ""
+    model: str = ""
+    serial: str = ""
+    address: str = ""
+    firmware: str = ""
+
+
+class Shown(Message, frozen=True, kw_only=True):
+    """What the meter itself declared, kept beside the converted value: `value` in `unit`, untouched."""
+
+    quantity: str
+    value: str
+    unit: str
+
+
+class TakenAt(Message, frozen=True, kw_only=True):
+    """The three times of a reading, and the one to use."""
+
+    at: datetime  # UTC, what every screen and rule uses
+    quality: TimeQuality
+    received: datetime  # UTC, the gateway's clock when the bytes arrived
+    device: str = ""  # naive ISO 8601, exactly what the meter said
+    offset_s: float | None = None  # gateway minus meter, measured in the same conversation
+
+
+class Visit(Message, frozen=True, kw_only=True):
+    """Evidence of who stood at the slot: an opened visit. The gateway reports it; only the cloud decides."""
+
+    id: UUID
+    code: str  # as scanned or typed: a member card, a member code
+    slot: str
+    opened: datetime
+    closed: datetime | None = None
+    staff: str = ""
+
+
+class Reading(Message, frozen=True, kw_only=True):
+    """One physical measurement, vouched for by a gateway.
+
+    `id` comes from the event itself (device key, kind, the meter's own record key), so sending it twice is
+    harmless. `values` are canonical decimals by quantity name; `off_scale` holds HI/LO for quantities that have
+    no number.
+    """
+
+    id: UUID
+    kind: Kind
+    device: Device
+    record_key: str
+    time: TakenAt
+    conversation: UUID
+    driver: str
+    values: dict[str, Decimal] = {}
+    off_scale: dict[str, OffScale] = {}
+    shown: tuple[Shown, ...] = ()
+    meal: Meal = Meal.UNKNOWN
+    purpose: Purpose = Purpose.PATIENT
+    quality: Quality = Quality.PLAUSIBLE
+    quality_why: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()  # what the meter said about the measurement: body_movement, irregular_pulse ...
+    user_slot: str = ""
+    visit: Visit | None = None
+
+
+class Batch(Message, frozen=True, kw_only=True):
+    """Up to MAX_BATCH_READINGS readings in the order they were saved. The same batch until it is settled."""
+
+    id: UUID
+    gateway: str
+    sent: datetime
+    readings: tuple[Reading, ...]
+    v: int = VERSION
+
+
+class Outcome(StrEnum):
+    """What became of a batch."""
+
+    ACCEPTED = "accepted"
+    SET_ASIDE = "set_aside"  # kept as dead letters for a person to look at; the gateway may forget it
+
+
+class Receipt(Message, frozen=True, kw_only=True):
+    """Sent after the cloud's commit: from here on the cloud holds the batch, and the gateway may let go."""
+
+    batch: UUID
+    outcome: Outcome
+    stored: int = 0  # new in the ledger
+    known: int = 0  # were there already
+    set_aside: int = 0  # kept as dead letters
+    reason: str = ""  # the dead letter's class, when anything was set aside
+    v: int = VERSION
+
+
+class Status(Message, frozen=True, kw_only=True):
+    """A gateway's health, retained on its status topic; the broker publishes `online: false` as its will."""
+
+    gateway: str
+    online: bool
+    at: datetime | None = None
+    started: datetime | None = None
+    software: str = ""
+    unsent: int = 0
+    oldest_unsent_s: int | None = None
+    disk_free_mb: int | None = None
+    clock_trusted: bool = False
+    transports: dict[str, str] = {}  # name -> ok | silent | absent | failed
+    meters: dict[str, datetime] = {}  # device key -> last seen
+    v: int = VERSION
