@@ -24,6 +24,11 @@ from gateway.wire.messages import (
 from gateway.wire.vocabulary import KINDS, QUANTITIES
 
 
+MAX_MAGNITUDE = 9
+MAX_DIGITS = 28
+"""No quantity comes near 10^9 or 28 digits; beyond them decimal arithmetic and database columns misbehave."""
+
+
 class Undecodable(ValueError):
     """These bytes are not the message they should be. `error` is the class a dead letter is filed under:
 
@@ -77,6 +82,8 @@ def decode_batch(payload: bytes) -> tuple[_Envelope, list[Reading | Undecodable]
 
 def decode_reading(payload: bytes | msgspec.Raw) -> Reading:
     """One reading on its own, as the outbox and the ledger keep it; raises Undecodable."""
+    if b"\\u0000" in bytes(payload):
+        raise Undecodable("malformed", "a NUL character, which no database column can keep")
     reading: Reading = _decode(_reading, payload)
     _check_reading(reading)
     return reading
@@ -125,9 +132,13 @@ def _check_reading(reading: Reading) -> None:
     for name in (*reading.values, *reading.off_scale):
         if name not in QUANTITIES or name not in info.quantities:
             raise Undecodable("unknown_quantity", f"a {reading.kind} reading has no {name[:40]!r}")
-    for name in reading.values:
-        if not reading.values[name].is_finite():
-            raise Undecodable("malformed", f"{name} is not a finite number")
+    for name, value in reading.values.items():
+        if (
+            not value.is_finite()
+            or abs(value.adjusted()) > MAX_MAGNITUDE
+            or len(value.as_tuple().digits) > MAX_DIGITS
+        ):
+            raise Undecodable("malformed", f"{name} is not a number a meter can show")
     present = reading.values.keys() | reading.off_scale.keys()
     if not present or not present.issuperset(info.required):
         raise Undecodable(
