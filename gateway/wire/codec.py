@@ -23,7 +23,6 @@ from gateway.wire.messages import (
 )
 from gateway.wire.vocabulary import KINDS, QUANTITIES
 
-
 MAX_MAGNITUDE = 9
 MAX_DIGITS = 28
 """No quantity comes near 10^9 or 28 digits; beyond them decimal arithmetic and database columns misbehave."""
