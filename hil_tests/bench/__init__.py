@@ -1,0 +1,1 @@
+"""The bench: figures worth repeating, one JSON line each."""
