@@ -102,9 +102,10 @@ def _alembic() -> alembic.config.Config:
     return config
 
 
-def new_revision(of: Engine, message: str) -> None:
-    """Writes a migration from the difference between the tables and the migrated database behind `of`."""
+def new_revision(of: Engine, message: str, *, number: str) -> None:
+    """Writes migration `number` from the difference between the declared tables and the database behind `of`."""
     config = _alembic()
+    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     with of.connect() as connection:
         config.attributes["connection"] = connection
-        alembic.command.revision(config, message=message, autogenerate=True)
+        alembic.command.revision(config, message=message, autogenerate=True, rev_id=number)
