@@ -1,0 +1,352 @@
+"""The way in and out of the ledger: readings are inserted once, change owner by appending, and are never edited.
+
+Every function takes the caller's open transaction and never commits. Who a reading belongs to is decided by
+`cloud.ingest.attribution` or by staff; what it means is `cloud.ingest.assess`'s.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, text, update
+from sqlalchemy import Text as SqlText
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from cloud import live
+from cloud.crm.members.tables import members
+from cloud.ledger.tables import attributions, dead_letters, readings, work
+from gateway.wire import codec
+from gateway.wire.messages import Purpose, Quality, Reading
+
+WORK_CHANNEL = "kangdock_work"
+"""PostgreSQL channel on which `enqueue` wakes the readers; the payload is the reader's name."""
+
+
+class Reader(StrEnum):
+    """Who reads the ledger after it has changed."""
+
+    ASSESS = "assess"  # judges by the rules and raises tasks
+    PROJECT = "project"  # writes the time series
+
+
+class How(StrEnum):
+    """How a reading got the owner it has."""
+
+    VISIT = "visit"  # taken inside an open visit
+    OWNER = "owner"  # taken with the member's own meter
+    CLAIM = "claim"  # staff said so
+    UNDO = "undo"  # staff took it back; it is nobody's again
+    UNDECIDED = "undecided"  # there was evidence, and `why` says what was wrong with it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewReading:
+    """A reading on its way in. `body` is its JSON exactly as it came; `how` is None where nothing was decided."""
+
+    store_id: str
+    gateway_id: str
+    reading: Reading
+    body: bytes
+    member_id: UUID | None = None
+    how: How | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerReading:
+    """A row of the ledger. `meal` and `member_id` are today's; `reading` is what the gateway sent."""
+
+    chain_id: str
+    id: UUID
+    store_id: str
+    gateway_id: str
+    device_key: str
+    kind: str
+    purpose: str
+    quality: str
+    meal: str
+    taken_at: datetime
+    time_quality: str
+    received_at: datetime
+    stored_at: datetime
+    member_id: UUID | None
+    visit_code: str | None
+    reading: Reading
+
+
+class Refusal(StrEnum):
+    """Why an owner cannot be changed: the message key of the words the screen shows."""
+
+    UNKNOWN_READING = "unknown_reading"
+    UNKNOWN_MEMBER = "unknown_member"
+    NOT_A_PATIENT_READING = "not_a_patient_reading"
+    REJECTED = "rejected"
+    ALREADY_CLAIMED = "already_claimed"
+    NOT_CLAIMED = "not_claimed"
+
+
+ADVICE: dict[Refusal, str] = {
+    Refusal.UNKNOWN_READING: "This reading is not in your chain's ledger. Reload the list; nothing was changed.",
+    Refusal.UNKNOWN_MEMBER: "No such member in your chain. Scan the card again; nothing was changed.",
+    Refusal.NOT_A_PATIENT_READING: "This was a control-solution test of the meter. It stays in the meter's history "
+    "and cannot become a member's reading.",
+    Refusal.REJECTED: "This value cannot be true, so it is kept as evidence only. Measure again.",
+    Refusal.ALREADY_CLAIMED: "This reading already belongs to a member. Undo that first if it was wrong.",
+    Refusal.NOT_CLAIMED: "This reading belongs to nobody, so there is nothing to undo. Reload the list.",
+}
+"""What a pharmacist can do about each refusal, in English; `cloud.i18n` translates by the key."""
+
+
+class OwnerRefused(ValueError):
+    """An owner was not changed, and nothing else was either; `reason` says why and `str()` what to do."""
+
+    def __init__(self, reason: Refusal, reading_id: UUID | None = None) -> None:
+        super().__init__(ADVICE[reason])
+        self.reason = reason
+        self.reading_id = reading_id
+
+
+_COLUMNS = tuple(column for column in readings.columns if column.name != "body")
+_BODY = readings.c.body.cast(SqlText).label("body_text")
+
+_INSERT = text(
+    """
+    WITH came AS (
+        SELECT * FROM unnest(
+            CAST(:id AS uuid[]), CAST(:store_id AS text[]), CAST(:gateway_id AS text[]),
+            CAST(:device_key AS text[]), CAST(:kind AS text[]), CAST(:purpose AS text[]), CAST(:quality AS text[]),
+            CAST(:meal AS text[]), CAST(:taken_at AS timestamptz[]), CAST(:time_quality AS text[]),
+            CAST(:received_at AS timestamptz[]), CAST(:member_id AS uuid[]), CAST(:visit_code AS text[]),
+            CAST(:body AS text[]), CAST(:how AS text[]), CAST(:why AS text[])
+        ) AS t (id, store_id, gateway_id, device_key, kind, purpose, quality, meal, taken_at, time_quality,
+                received_at, member_id, visit_code, body, how, why)
+    ), new AS (
+        INSERT INTO readings (chain_id, id, store_id, gateway_id, device_key, kind, purpose, quality, meal, taken_at,
+                              time_quality, received_at, member_id, visit_code, body)
+        SELECT :chain_id, id, store_id, gateway_id, device_key, kind, purpose, quality, meal, taken_at, time_quality,
+               received_at, member_id, visit_code, CAST(body AS jsonb)
+        FROM came
+        ON CONFLICT DO NOTHING
+        RETURNING id
+    ), decided AS (
+        INSERT INTO attributions (chain_id, reading_id, member_id, how, why)
+        SELECT :chain_id, came.id, came.member_id, came.how, came.why FROM came JOIN new USING (id)
+        WHERE came.how IS NOT NULL
+    )
+    SELECT id FROM new
+    """
+)
+
+
+def insert_once(connection: Connection, chain_id: str, rows: Sequence[NewReading]) -> set[UUID]:
+    """Stores `rows` that are not there yet, with how their owner was decided; returns the ids that are new."""
+    unique = list({row.reading.id: row for row in rows}.values())
+    if not unique:
+        return set()
+    new = connection.execute(
+        _INSERT,
+        {
+            "chain_id": chain_id,
+            "id": [row.reading.id for row in unique],
+            "store_id": [row.store_id for row in unique],
+            "gateway_id": [row.gateway_id for row in unique],
+            "device_key": [row.reading.device.key for row in unique],
+            "kind": [row.reading.kind.value for row in unique],
+            "purpose": [row.reading.purpose.value for row in unique],
+            "quality": [row.reading.quality.value for row in unique],
+            "meal": [row.reading.meal.value for row in unique],
+            "taken_at": [row.reading.time.at for row in unique],
+            "time_quality": [row.reading.time.quality.value for row in unique],
+            "received_at": [row.reading.time.received for row in unique],
+            "member_id": [row.member_id for row in unique],
+            "visit_code": [row.reading.visit.code if row.reading.visit else None for row in unique],
+            "body": [row.body.decode() for row in unique],
+            "how": [row.how and row.how.value for row in unique],
+            "why": [row.why for row in unique],
+        },
+    )
+    return set(new.scalars())
+
+
+def attribute(
+    connection: Connection,
+    chain_id: str,
+    reading_id: UUID,
+    member_id: UUID | None,
+    *,
+    how: str,
+    why: str,
+    by_staff: UUID | None,
+    at: datetime,
+) -> None:
+    """Gives a reading to `member_id` (None: to nobody) from `at` on, and tells every reader. Asks no questions."""
+    connection.execute(
+        insert(attributions).values(
+            chain_id=chain_id,
+            reading_id=reading_id,
+            member_id=member_id,
+            how=how,
+            why=why,
+            by_staff=by_staff,
+            at=at.astimezone(UTC),
+        )
+    )
+    connection.execute(
+        update(readings)
+        .where(readings.c.chain_id == chain_id, readings.c.id == reading_id)
+        .values(member_id=member_id)
+    )
+
+
+def claim(
+    connection: Connection,
+    chain_id: str,
+    reading_ids: Collection[UUID],
+    member_id: UUID,
+    by_staff: UUID,
+    at: datetime,
+) -> None:
+    """Gives unclaimed readings to a member of the same chain, all or none; raises OwnerRefused.
+
+    Claiming for the same member twice (a double click) changes nothing the second time.
+    """
+    known = connection.execute(
+        select(members.c.id).where(members.c.chain_id == chain_id, members.c.id == member_id)
+    ).scalar()
+    if known is None:
+        raise OwnerRefused(Refusal.UNKNOWN_MEMBER)
+    rows = _lock(connection, chain_id, reading_ids)
+    for row in rows:
+        if row.purpose != Purpose.PATIENT:
+            raise OwnerRefused(Refusal.NOT_A_PATIENT_READING, row.id)
+        if row.quality == Quality.REJECTED:
+            raise OwnerRefused(Refusal.REJECTED, row.id)
+        if row.member_id not in (None, member_id):
+            raise OwnerRefused(Refusal.ALREADY_CLAIMED, row.id)
+    changed = [row for row in rows if row.member_id is None]
+    for row in changed:
+        attribute(connection, chain_id, row.id, member_id, how=How.CLAIM, why="staff", by_staff=by_staff, at=at)
+    _tell(connection, chain_id, changed)
+
+
+def undo(connection: Connection, chain_id: str, reading_id: UUID, by_staff: UUID, at: datetime) -> None:
+    """Takes a reading from its owner; it waits unclaimed again. Raises OwnerRefused."""
+    (row,) = _lock(connection, chain_id, [reading_id])
+    if row.member_id is None:
+        raise OwnerRefused(Refusal.NOT_CLAIMED, reading_id)
+    attribute(connection, chain_id, reading_id, None, how=How.UNDO, why="staff", by_staff=by_staff, at=at)
+    _tell(connection, chain_id, [row])
+
+
+def _lock(connection: Connection, chain_id: str, reading_ids: Collection[UUID]) -> list[Row[Any]]:
+    # In id order, so that two people claiming overlapping readings wait for each other instead of deadlocking.
+    columns = (readings.c.id, readings.c.store_id, readings.c.purpose, readings.c.quality, readings.c.member_id)
+    rows = connection.execute(
+        select(*columns)
+        .where(readings.c.chain_id == chain_id, readings.c.id.in_(reading_ids))
+        .order_by(readings.c.id)
+        .with_for_update()
+    ).all()
+    missing = set(reading_ids) - {row.id for row in rows}
+    if missing:
+        raise OwnerRefused(Refusal.UNKNOWN_READING, min(missing))
+    return list(rows)
+
+
+def _tell(connection: Connection, chain_id: str, changed: Sequence[Row[Any]]) -> None:
+    if changed:
+        ids = [row.id for row in changed]
+        enqueue(connection, Reader.ASSESS, chain_id, ids)
+        enqueue(connection, Reader.PROJECT, chain_id, ids)
+        live.announce(connection, chain_id=chain_id, store_ids={row.store_id for row in changed}, what="claim")
+
+
+def enqueue(connection: Connection, reader: str, chain_id: str, reading_ids: Collection[UUID]) -> None:
+    """Leaves work for one reader, and wakes it when the transaction commits."""
+    if not reading_ids:
+        return
+    connection.execute(insert(work).values(reader=reader, chain_id=chain_id, reading_ids=list(reading_ids)))
+    connection.execute(select(func.pg_notify(WORK_CHANNEL, str(reader))))
+
+
+def unclaimed(
+    connection: Connection, chain_id: str, store_ids: Collection[str], limit: int
+) -> list[LedgerReading]:
+    """Patients' readings of these stores that are nobody's yet, newest first; rejected ones cannot be claimed."""
+    return _fetch(
+        connection,
+        _select(chain_id)
+        .where(
+            readings.c.store_id.in_(store_ids),
+            readings.c.member_id.is_(None),
+            readings.c.purpose == text("'patient'"),  # written out, so that the partial index is used
+            readings.c.quality != Quality.REJECTED.value,
+        )
+        .order_by(readings.c.taken_at.desc(), readings.c.id)
+        .limit(limit),
+    )
+
+
+def of_member(
+    connection: Connection,
+    chain_id: str,
+    member_id: UUID,
+    *,
+    kinds: Iterable[str] | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int,
+) -> list[LedgerReading]:
+    """A member's readings taken in [since, until), newest first."""
+    query = _select(chain_id).where(readings.c.member_id == member_id)
+    if kinds is not None:
+        query = query.where(readings.c.kind.in_([str(kind) for kind in kinds]))
+    if since is not None:
+        query = query.where(readings.c.taken_at >= since)
+    if until is not None:
+        query = query.where(readings.c.taken_at < until)
+    return _fetch(connection, query.order_by(readings.c.taken_at.desc(), readings.c.id).limit(limit))
+
+
+def by_ids(connection: Connection, chain_id: str, reading_ids: Collection[UUID]) -> list[LedgerReading]:
+    """These readings, oldest first; ids that are not in this chain's ledger are left out."""
+    query = _select(chain_id).where(
+        readings.c.id == func.any(bindparam("ids", list(reading_ids), ARRAY(readings.c.id.type)))
+    )
+    return _fetch(connection, query.order_by(readings.c.taken_at, readings.c.id))
+
+
+def history(connection: Connection, chain_id: str, reading_id: UUID) -> list[Row[Any]]:
+    """Every decision about a reading's owner, oldest first: member_id, how, why, by_staff, at."""
+    a = attributions.c
+    return list(
+        connection.execute(
+            select(a.member_id, a.how, a.why, a.by_staff, a.at)
+            .where(a.chain_id == chain_id, a.reading_id == reading_id)
+            .order_by(a.seq)
+        ).all()
+    )
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """Rows in the ledger (`readings`) and letters nobody has dealt with yet (`dead_letters`)."""
+    stored = connection.execute(select(func.count()).select_from(readings)).scalar_one()
+    waiting = connection.execute(
+        select(func.count()).select_from(dead_letters).where(dead_letters.c.replayed_at.is_(None))
+    ).scalar_one()
+    return {"readings": stored, "dead_letters": waiting}
+
+
+def _select(chain_id: str) -> Select[Any]:
+    return select(*_COLUMNS, _BODY).where(readings.c.chain_id == chain_id)
+
+
+def _fetch(connection: Connection, query: Select[Any]) -> list[LedgerReading]:
+    found = []
+    for row in connection.execute(query).mappings():
+        columns = dict(row)
+        found.append(LedgerReading(reading=codec.decode_reading(columns.pop("body_text").encode()), **columns))
+    return found
