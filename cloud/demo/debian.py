@@ -1,4 +1,4 @@
-"""Programs that Debian packages and Python does not: found, installed where that is allowed, else unpacked without root.
+"""Programs that Debian packages and Python does not: found, installed where allowed, else unpacked without root.
 
 `find` is what everybody calls; `python -m cloud.demo.debian demo|test` fetches what a target needs beforehand. It
 runs on a bare Python 3.11, before there is an environment, so it imports nothing but the standard library.
@@ -162,7 +162,7 @@ def _download(package: str, folder: Path, *, libraries: bool) -> list[Path]:
 def _wrap(program: Program) -> None:
     """A start script that points an unpacked program at its unpacked libraries, fonts and data."""
     root = CACHE / "root"
-    libraries = sorted({path.parent for path in root.rglob("*.so*")} - set(root.rglob("*/engines-*")))
+    libraries = sorted({path.parent for path in root.rglob("*.so*")})
     script = CACHE / "bin" / program.name
     script.parent.mkdir(exist_ok=True)
     script.write_text(

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cloud.demo import debian
+
 START_TIMEOUT_S = 30.0
 """A cold PostgreSQL after SIGKILL replays its log; a Pi's card makes that slow."""
 
@@ -187,7 +189,7 @@ class Postgres(Server):
 
 
 class Broker(Server):
-    """A Mosquitto speaking MQTT 5, from PATH or from `KANGDOCK_MOSQUITTO` (see cloud.demo.debian)."""
+    """A Mosquitto speaking MQTT 5, wherever cloud.demo.debian finds it."""
 
     name = "broker"
 
@@ -200,12 +202,7 @@ class Broker(Server):
         """See Server."""
         config = self.directory / "mosquitto.conf"
         config.write_text(BROKER_CONFIG.format(port=self.port, directory=self.directory))
-        program = os.environ.get("KANGDOCK_MOSQUITTO") or shutil.which("mosquitto", path=_search_path())
+        program = debian.find("mosquitto")
         if program is None:
             raise ServerError("no mosquitto found; run `make setup`")
         return [program, "-c", str(config)]
-
-
-def _search_path() -> str:
-    # Debian keeps daemons in sbin, which an ordinary user's PATH leaves out.
-    return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
