@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, text, update
+from sqlalchemy import Connection, Row, Select, Uuid, cast, func, insert, select, text, update
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -77,6 +77,17 @@ class LedgerReading:
     reading: Reading
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribution:
+    """One decision about whose a reading is: `member_id` None is nobody, `by_staff` None is the system."""
+
+    member_id: UUID | None
+    how: str
+    why: str
+    by_staff: UUID | None
+    at: datetime
+
+
 class Refusal(StrEnum):
     """Why an owner cannot be changed: the message key of the words the screen shows."""
 
@@ -91,8 +102,8 @@ class Refusal(StrEnum):
 ADVICE: dict[Refusal, str] = {
     Refusal.UNKNOWN_READING: "This reading is not in your chain's ledger. Reload the list; nothing was changed.",
     Refusal.UNKNOWN_MEMBER: "No such member in your chain. Scan the card again; nothing was changed.",
-    Refusal.NOT_A_PATIENT_READING: "This was a control-solution test of the meter. It stays in the meter's history "
-    "and cannot become a member's reading.",
+    Refusal.NOT_A_PATIENT_READING: "This was a control-solution test of the meter. It stays in the meter's "
+    "history and cannot become a member's reading.",
     Refusal.REJECTED: "This value cannot be true, so it is kept as evidence only. Measure again.",
     Refusal.ALREADY_CLAIMED: "This reading already belongs to a member. Undo that first if it was wrong.",
     Refusal.NOT_CLAIMED: "This reading belongs to nobody, so there is nothing to undo. Reload the list.",
@@ -109,11 +120,11 @@ class OwnerRefused(ValueError):
         self.reading_id = reading_id
 
 
+_AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 _COLUMNS = tuple(column for column in readings.columns if column.name != "body")
 _BODY = readings.c.body.cast(SqlText).label("body_text")
 
-_INSERT = text(
-    """
+_INSERT = text("""
     WITH came AS (
         SELECT * FROM unnest(
             CAST(:id AS uuid[]), CAST(:store_id AS text[]), CAST(:gateway_id AS text[]),
@@ -124,10 +135,10 @@ _INSERT = text(
         ) AS t (id, store_id, gateway_id, device_key, kind, purpose, quality, meal, taken_at, time_quality,
                 received_at, member_id, visit_code, body, how, why)
     ), new AS (
-        INSERT INTO readings (chain_id, id, store_id, gateway_id, device_key, kind, purpose, quality, meal, taken_at,
-                              time_quality, received_at, member_id, visit_code, body)
-        SELECT :chain_id, id, store_id, gateway_id, device_key, kind, purpose, quality, meal, taken_at, time_quality,
-               received_at, member_id, visit_code, CAST(body AS jsonb)
+        INSERT INTO readings (chain_id, id, store_id, gateway_id, device_key, kind, purpose, quality, meal,
+                              taken_at, time_quality, received_at, member_id, visit_code, body)
+        SELECT :chain_id, id, store_id, gateway_id, device_key, kind, purpose, quality, meal,
+               taken_at, time_quality, received_at, member_id, visit_code, CAST(body AS jsonb)
         FROM came
         ON CONFLICT DO NOTHING
         RETURNING id
@@ -137,8 +148,7 @@ _INSERT = text(
         WHERE came.how IS NOT NULL
     )
     SELECT id FROM new
-    """
-)
+""")
 
 
 def insert_once(connection: Connection, chain_id: str, rows: Sequence[NewReading]) -> set[UUID]:
@@ -241,7 +251,7 @@ def undo(connection: Connection, chain_id: str, reading_id: UUID, by_staff: UUID
     _tell(connection, chain_id, [row])
 
 
-def _lock(connection: Connection, chain_id: str, reading_ids: Collection[UUID]) -> list[Row[Any]]:
+def _lock(connection: Connection, chain_id: str, reading_ids: Collection[UUID]) -> Sequence[_AnyRow]:
     # In id order, so that two people claiming overlapping readings wait for each other instead of deadlocking.
     columns = (readings.c.id, readings.c.store_id, readings.c.purpose, readings.c.quality, readings.c.member_id)
     rows = connection.execute(
@@ -253,10 +263,10 @@ def _lock(connection: Connection, chain_id: str, reading_ids: Collection[UUID]) 
     missing = set(reading_ids) - {row.id for row in rows}
     if missing:
         raise OwnerRefused(Refusal.UNKNOWN_READING, min(missing))
-    return list(rows)
+    return rows
 
 
-def _tell(connection: Connection, chain_id: str, changed: Sequence[Row[Any]]) -> None:
+def _tell(connection: Connection, chain_id: str, changed: Sequence[_AnyRow]) -> None:
     if changed:
         ids = [row.id for row in changed]
         enqueue(connection, Reader.ASSESS, chain_id, ids)
@@ -313,22 +323,20 @@ def of_member(
 
 def by_ids(connection: Connection, chain_id: str, reading_ids: Collection[UUID]) -> list[LedgerReading]:
     """These readings, oldest first; ids that are not in this chain's ledger are left out."""
-    query = _select(chain_id).where(
-        readings.c.id == func.any(bindparam("ids", list(reading_ids), ARRAY(readings.c.id.type)))
-    )
+    # One array parameter whatever the number of ids: one plan, and no limit of 65 535 parameters.
+    query = _select(chain_id).where(readings.c.id == func.any(cast(list(reading_ids), ARRAY(Uuid))))
     return _fetch(connection, query.order_by(readings.c.taken_at, readings.c.id))
 
 
-def history(connection: Connection, chain_id: str, reading_id: UUID) -> list[Row[Any]]:
-    """Every decision about a reading's owner, oldest first: member_id, how, why, by_staff, at."""
+def history(connection: Connection, chain_id: str, reading_id: UUID) -> list[Attribution]:
+    """Every decision about a reading's owner, oldest first."""
     a = attributions.c
-    return list(
-        connection.execute(
-            select(a.member_id, a.how, a.why, a.by_staff, a.at)
-            .where(a.chain_id == chain_id, a.reading_id == reading_id)
-            .order_by(a.seq)
-        ).all()
-    )
+    rows = connection.execute(
+        select(a.member_id, a.how, a.why, a.by_staff, a.at)
+        .where(a.chain_id == chain_id, a.reading_id == reading_id)
+        .order_by(a.seq)
+    ).mappings()
+    return [Attribution(**row) for row in rows]
 
 
 def counts(connection: Connection) -> dict[str, int]:
@@ -340,11 +348,11 @@ def counts(connection: Connection) -> dict[str, int]:
     return {"readings": stored, "dead_letters": waiting}
 
 
-def _select(chain_id: str) -> Select[Any]:
+def _select(chain_id: str) -> Select[*tuple[Any, ...]]:
     return select(*_COLUMNS, _BODY).where(readings.c.chain_id == chain_id)
 
 
-def _fetch(connection: Connection, query: Select[Any]) -> list[LedgerReading]:
+def _fetch(connection: Connection, query: Select[*tuple[Any, ...]]) -> list[LedgerReading]:
     found = []
     for row in connection.execute(query).mappings():
         columns = dict(row)
