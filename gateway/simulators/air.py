@@ -1,0 +1,61 @@
+"""The air between virtual radios: bumble's local link with two repairs, and radios that live on it.
+
+What a radio is used for is `bumble_meter`'s (the meter) and `transports.bumble_backend`'s (the gateway).
+"""
+
+import asyncio
+
+from bumble import hci
+from bumble.controller import Controller
+from bumble.core import PhysicalTransport
+from bumble.device import Device, DeviceConfiguration
+from bumble.host import Host
+from bumble.link import LocalLink
+from bumble.pairing import PairingConfig, PairingDelegate
+
+# With these on, bumble 0.0.236 loses advertisements and connections between its own controllers
+# (google/bumble issue 841); no meter of ours uses them.
+UNSUPPORTED = hci.LeFeatureMask.LL_PRIVACY | hci.LeFeatureMask.LE_EXTENDED_ADVERTISING
+
+BONDING_KEYS = PairingDelegate.KeyDistribution.DISTRIBUTE_ENCRYPTION_KEY
+"""Only the long-term key: all radios here have fixed addresses, so there is no identity to hand over."""
+
+
+class Air(LocalLink):
+    """A LocalLink on which a radio may also use its public address, as the adapter of a Pi does."""
+
+    def send_acl_data(
+        self,
+        sender_controller: Controller,
+        destination_address: hci.Address,
+        transport: PhysicalTransport,
+        data: bytes,
+    ) -> None:
+        """Hands `data` over under the address of this connection; bumble's always says the random one."""
+        receiver = self.find_le_controller(destination_address)
+        connection = sender_controller.le_connections.get(destination_address)
+        if receiver is None or connection is None:
+            return
+        asyncio.get_running_loop().call_soon(receiver.on_link_acl_data, connection.self_address, transport, data)
+
+
+async def radio(
+    air: LocalLink, *, name: str, address: str, delegate: PairingDelegate, mitm: bool = False
+) -> Device:
+    """A powered radio on `air` at the random static `address`, which pairs as `delegate` says."""
+    controller = Controller(name, link=air)
+    controller.le_features &= ~UNSUPPORTED
+    device = Device(config=DeviceConfiguration(name=name, address=hci.Address(address)), host=Host())
+    device.host.set_packet_sink(controller)
+    controller.set_packet_sink(device.host)
+    device.pairing_config_factory = lambda _: PairingConfig(sc=True, mitm=mitm, bonding=True, delegate=delegate)
+    await device.power_on()
+    return device
+
+
+def unplug(air: LocalLink, device: Device) -> None:
+    """Takes a radio off the air, as pulling the adapter does."""
+    for controller in list(air.controllers):
+        if controller.random_address == device.random_address:
+            controller.le_legacy_advertiser.stop()
+            air.remove_controller(controller)
