@@ -1,0 +1,40 @@
+"""Clinical knowledge as data: what a value means for a person, and which rules a reading fires.
+
+Pure: the packaged TOML is read at `library()` (once for words and targets), nothing else is, and there is no
+clock. The gateway judges with it while the cloud is away; the cloud judges again, knowing person and history.
+"""
+
+from gateway.clinical.facts import Measurement, Person, facts, measurement, vocabulary
+from gateway.clinical.language import ClinicalDataError, Condition, Fact, Facts, holds
+from gateway.clinical.rules import Finding, Rule, SignOff, judge, library, read, signed
+from gateway.clinical.targets import Band, Limit, Verdict, interpret, targets
+from gateway.clinical.words import Protocol, Severity, Text, words
+
+__all__ = [
+    "Band",
+    "ClinicalDataError",
+    "Condition",
+    "Fact",
+    "Facts",
+    "Finding",
+    "Limit",
+    "Measurement",
+    "Person",
+    "Protocol",
+    "Rule",
+    "Severity",
+    "SignOff",
+    "Text",
+    "Verdict",
+    "facts",
+    "holds",
+    "interpret",
+    "judge",
+    "library",
+    "measurement",
+    "read",
+    "signed",
+    "targets",
+    "vocabulary",
+    "words",
+]
