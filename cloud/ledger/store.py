@@ -7,10 +7,10 @@ Every function takes the caller's open transaction and never commits. Who a read
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, TypeAlias
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection, Row, Select, Uuid, cast, func, insert, select, text, update
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -18,28 +18,12 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from cloud import live
 from cloud.crm.members.tables import members
 from cloud.ledger.tables import attributions, dead_letters, readings, work
+from cloud.ledger.words import ADVICE, How, Reader, Refusal
 from gateway.wire import codec
 from gateway.wire.messages import Purpose, Quality, Reading
 
 WORK_CHANNEL = "kangdock_work"
 """PostgreSQL channel on which `enqueue` wakes the readers; the payload is the reader's name."""
-
-
-class Reader(StrEnum):
-    """Who reads the ledger after it has changed."""
-
-    ASSESS = "assess"  # judges by the rules and raises tasks
-    PROJECT = "project"  # writes the time series
-
-
-class How(StrEnum):
-    """How a reading got the owner it has."""
-
-    VISIT = "visit"  # taken inside an open visit
-    OWNER = "owner"  # taken with the member's own meter
-    CLAIM = "claim"  # staff said so
-    UNDO = "undo"  # staff took it back; it is nobody's again
-    UNDECIDED = "undecided"  # there was evidence, and `why` says what was wrong with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,29 +72,6 @@ class Attribution:
     at: datetime
 
 
-class Refusal(StrEnum):
-    """Why an owner cannot be changed: the message key of the words the screen shows."""
-
-    UNKNOWN_READING = "unknown_reading"
-    UNKNOWN_MEMBER = "unknown_member"
-    NOT_A_PATIENT_READING = "not_a_patient_reading"
-    REJECTED = "rejected"
-    ALREADY_CLAIMED = "already_claimed"
-    NOT_CLAIMED = "not_claimed"
-
-
-ADVICE: dict[Refusal, str] = {
-    Refusal.UNKNOWN_READING: "This reading is not in your chain's ledger. Reload the list; nothing was changed.",
-    Refusal.UNKNOWN_MEMBER: "No such member in your chain. Scan the card again; nothing was changed.",
-    Refusal.NOT_A_PATIENT_READING: "This was a control-solution test of the meter. It stays in the meter's "
-    "history and cannot become a member's reading.",
-    Refusal.REJECTED: "This value cannot be true, so it is kept as evidence only. Measure again.",
-    Refusal.ALREADY_CLAIMED: "This reading already belongs to a member. Undo that first if it was wrong.",
-    Refusal.NOT_CLAIMED: "This reading belongs to nobody, so there is nothing to undo. Reload the list.",
-}
-"""What a pharmacist can do about each refusal, in English; `cloud.i18n` translates by the key."""
-
-
 class OwnerRefused(ValueError):
     """An owner was not changed, and nothing else was either; `reason` says why and `str()` what to do."""
 
@@ -124,61 +85,68 @@ _AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 _COLUMNS = tuple(column for column in readings.columns if column.name != "body")
 _BODY = readings.c.body.cast(SqlText).label("body_text")
 
-_INSERT = text("""
-    WITH came AS (
-        SELECT * FROM unnest(
-            CAST(:id AS uuid[]), CAST(:store_id AS text[]), CAST(:gateway_id AS text[]),
-            CAST(:device_key AS text[]), CAST(:kind AS text[]), CAST(:purpose AS text[]), CAST(:quality AS text[]),
-            CAST(:meal AS text[]), CAST(:taken_at AS timestamptz[]), CAST(:time_quality AS text[]),
-            CAST(:received_at AS timestamptz[]), CAST(:member_id AS uuid[]), CAST(:visit_code AS text[]),
-            CAST(:body AS text[]), CAST(:how AS text[]), CAST(:why AS text[])
-        ) AS t (id, store_id, gateway_id, device_key, kind, purpose, quality, meal, taken_at, time_quality,
-                received_at, member_id, visit_code, body, how, why)
-    ), new AS (
-        INSERT INTO readings (chain_id, id, store_id, gateway_id, device_key, kind, purpose, quality, meal,
-                              taken_at, time_quality, received_at, member_id, visit_code, body)
-        SELECT :chain_id, id, store_id, gateway_id, device_key, kind, purpose, quality, meal,
-               taken_at, time_quality, received_at, member_id, visit_code, CAST(body AS jsonb)
-        FROM came
-        ON CONFLICT DO NOTHING
-        RETURNING id
-    ), decided AS (
-        INSERT INTO attributions (chain_id, reading_id, member_id, how, why)
-        SELECT :chain_id, came.id, came.member_id, came.how, came.why FROM came JOIN new USING (id)
-        WHERE came.how IS NOT NULL
-    )
-    SELECT id FROM new
-""")
+_ARRIVING = (
+    "chain_id, id, store_id, gateway_id, device_key, kind, purpose, quality, meal, taken_at, time_quality, "
+    "received_at, member_id, visit_code, body"
+)
 
 
-def insert_once(connection: Connection, chain_id: str, rows: Sequence[NewReading]) -> set[UUID]:
-    """Stores `rows` that are not there yet, with how their owner was decided; returns the ids that are new."""
-    unique = list({row.reading.id: row for row in rows}.values())
-    if not unique:
+def insert_once(connection: Connection, chain_id: str, rows: Iterable[NewReading]) -> set[UUID]:
+    """Stores `rows` that are not there yet, with how their owner was decided; returns the ids that are new.
+
+    COPY into a temporary table, then one INSERT: a third of the time of arrays through unnest (measured), and
+    COPY itself knows no ON CONFLICT. In id order, so that two ingests with the same rows cannot deadlock.
+    """
+    coming = {row.reading.id: row for row in rows}
+    if not coming:
         return set()
-    new = connection.execute(
-        _INSERT,
-        {
-            "chain_id": chain_id,
-            "id": [row.reading.id for row in unique],
-            "store_id": [row.store_id for row in unique],
-            "gateway_id": [row.gateway_id for row in unique],
-            "device_key": [row.reading.device.key for row in unique],
-            "kind": [row.reading.kind.value for row in unique],
-            "purpose": [row.reading.purpose.value for row in unique],
-            "quality": [row.reading.quality.value for row in unique],
-            "meal": [row.reading.meal.value for row in unique],
-            "taken_at": [row.reading.time.at for row in unique],
-            "time_quality": [row.reading.time.quality.value for row in unique],
-            "received_at": [row.reading.time.received for row in unique],
-            "member_id": [row.member_id for row in unique],
-            "visit_code": [row.reading.visit.code if row.reading.visit else None for row in unique],
-            "body": [row.body.decode() for row in unique],
-            "how": [row.how and row.how.value for row in unique],
-            "why": [row.why for row in unique],
-        },
+    cursor = _psycopg(connection).cursor()
+    cursor.execute(
+        "CREATE TEMPORARY TABLE IF NOT EXISTS arriving (LIKE readings INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
     )
-    return set(new.scalars())
+    with cursor.copy(f"COPY arriving ({_ARRIVING}) FROM STDIN") as copy:
+        for row in coming.values():
+            copy.write_row(_as_copied(chain_id, row))
+    cursor.execute(
+        f"INSERT INTO readings ({_ARRIVING}) SELECT {_ARRIVING} FROM arriving ORDER BY id "  # noqa: S608
+        "ON CONFLICT DO NOTHING RETURNING id"
+    )
+    new: set[UUID] = {row[0] for row in cursor}
+    # The temporary table lives until the commit, which may be after another call for another chain.
+    cursor.execute("TRUNCATE arriving")
+    with cursor.copy("COPY attributions (chain_id, reading_id, member_id, how, why) FROM STDIN") as copy:
+        for reading_id in new:
+            row = coming[reading_id]
+            if row.how is not None:
+                copy.write_row((chain_id, reading_id, row.member_id, row.how.value, row.why))
+    return new
+
+
+def _as_copied(chain_id: str, row: NewReading) -> tuple[object, ...]:
+    reading = row.reading
+    return (
+        chain_id,
+        reading.id,
+        row.store_id,
+        row.gateway_id,
+        reading.device.key,
+        reading.kind.value,
+        reading.purpose.value,
+        reading.quality.value,
+        reading.meal.value,
+        reading.time.at,
+        reading.time.quality.value,
+        reading.time.received,
+        row.member_id,
+        reading.visit.code if reading.visit else None,
+        row.body.decode(),
+    )
+
+
+def _psycopg(connection: Connection) -> psycopg.Connection[Any]:
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, psycopg.Connection)  # noqa: S101 - cloud.db makes no other kind
+    return raw
 
 
 def attribute(

@@ -6,6 +6,8 @@ changes when an old reader would misunderstand, and the cloud reads the last two
 tests/gateway/wire/golden are one message of every shape that was ever sent; they are only added to.
 """
 
+from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -26,6 +28,10 @@ from gateway.wire.vocabulary import KINDS, QUANTITIES
 MAX_MAGNITUDE = 9
 MAX_DIGITS = 28
 """No quantity comes near 10^9 or 28 digits; beyond them decimal arithmetic and database columns misbehave."""
+
+
+FIRST_YEAR, LAST_YEAR = 1900, 9998
+"""A year off either end of Python's calendar cannot be brought to UTC, nor be read back from PostgreSQL."""
 
 
 class Undecodable(ValueError):
@@ -66,6 +72,11 @@ def encode(message: Message) -> bytes:
     return _encoder.encode(message)
 
 
+def join_batch(*, id: UUID, gateway: str, sent: datetime, readings: Sequence[bytes]) -> bytes:
+    """A batch of readings that are encoded already, as the outbox keeps them; the same bytes as `encode(Batch(...))`."""
+    return _encoder.encode(_Envelope(id=id, gateway=gateway, sent=sent, readings=[*map(msgspec.Raw, readings)]))
+
+
 def decode_batch(payload: bytes) -> tuple[_Envelope, list[Reading | Undecodable]]:
     """The envelope of a batch and, in order, each reading or why it is none; raises Undecodable for the whole."""
     if len(payload) > MAX_BATCH_BYTES:
@@ -79,10 +90,15 @@ def decode_batch(payload: bytes) -> tuple[_Envelope, list[Reading | Undecodable]
     return envelope, [_reading_or_error(raw) for raw in envelope.readings]
 
 
+def with_readings(envelope: _Envelope, readings: Iterable[bytes | msgspec.Raw]) -> bytes:
+    """The batch of `envelope` with only these undecoded readings, so that what is set aside can be replayed."""
+    part = msgspec.structs.replace(envelope, readings=[msgspec.Raw(bytes(raw)) for raw in readings])
+    return _encoder.encode(part)
+
+
 def decode_reading(payload: bytes | msgspec.Raw) -> Reading:
     """One reading on its own, as the outbox and the ledger keep it; raises Undecodable."""
-    if b"\\u0000" in bytes(payload):
-        raise Undecodable("malformed", "a NUL character, which no database column can keep")
+    _check_nul(payload)
     reading: Reading = _decode(_reading, payload)
     _check_reading(reading)
     return reading
@@ -99,6 +115,7 @@ def decode_status(payload: bytes) -> Status:
     """A gateway's status; raises Undecodable."""
     if len(payload) > MAX_BATCH_BYTES:
         raise Undecodable("oversized", f"{len(payload)} bytes, {MAX_BATCH_BYTES} allowed")
+    _check_nul(payload)
     _check_version(payload)
     status: Status = _decode(_status, payload)
     return status
@@ -109,6 +126,11 @@ def _reading_or_error(raw: msgspec.Raw) -> Reading | Undecodable:
         return decode_reading(raw)
     except Undecodable as error:
         return error
+
+
+def _check_nul(payload: bytes | msgspec.Raw) -> None:
+    if b"\\u0000" in bytes(payload):
+        raise Undecodable("malformed", "a NUL character, which no database column can keep")
 
 
 def _check_version(payload: bytes) -> None:
@@ -143,6 +165,11 @@ def _check_reading(reading: Reading) -> None:
         raise Undecodable(
             "no_value", f"a {reading.kind} reading needs {', '.join(info.required or info.optional)}"
         )
-    for moment in (reading.time.at, reading.time.received):
+    visit = reading.visit
+    for moment in (reading.time.at, reading.time.received, *((visit.opened, visit.closed) if visit else ())):
+        if moment is None:
+            continue
         if moment.tzinfo is None:
             raise Undecodable("naive_time", "times carry an offset")
+        if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+            raise Undecodable("malformed", f"a time outside the years {FIRST_YEAR} to {LAST_YEAR}")
