@@ -16,6 +16,8 @@ from typing import Self
 
 from cloud.demo import debian
 
+STOP_TIMEOUT_S = 8.0
+"""Longer than any of them needs to write down what it holds; after that it is killed."""
 START_TIMEOUT_S = 30.0
 """A cold PostgreSQL after SIGKILL replays its log; a Pi's card makes that slow."""
 
@@ -74,6 +76,15 @@ class Server:
         """Where it writes."""
         return self.directory / f"{self.name}.out"
 
+    @property
+    def running(self) -> bool:
+        """Whether the process that was started is still there."""
+        return self._process is not None and self._process.poll() is None
+
+    def tail(self, lines: int = 8) -> str:
+        """The last lines it wrote."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
     def start(self) -> Self:
         """Starts it and waits until it answers; raises ServerError."""
         with self.log.open("ab") as out:
@@ -84,8 +95,9 @@ class Server:
         while not self.ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                tail = self.log.read_text(errors="replace")[-600:]
-                raise ServerError(f"{self.name} did not start on port {self.port}; {self.log} ends:\n{tail}")
+                raise ServerError(
+                    f"{self.name} did not start on port {self.port}; {self.log} ends:\n{self.tail()}"
+                )
             time.sleep(0.05)
         return self
 
@@ -105,7 +117,7 @@ class Server:
         if self._process.poll() is None:
             self._process.send_signal(how)
             try:
-                self._process.wait(timeout=10)
+                self._process.wait(timeout=STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
