@@ -1,0 +1,451 @@
+"""A store's outbox: readings are on the disk when `put` returns, and stay until the cloud's receipt is settled.
+
+Carrying batches is `gateway.uplink`'s, deciding what is a reading `gateway.vouch`'s. Behind this door: `writer`
+(one thread, group commit), `schema` (the file), `ranges` (batches), `opening` and `salvage` (damage), `limits` and
+`retention` (the disk).
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+from gateway.buffer import opening, ranges, retention
+from gateway.buffer.limits import Limits, OutboxFull, Room, free_mb
+from gateway.buffer.schema import seal, unseal
+from gateway.buffer.times import microseconds, moment
+from gateway.buffer.writer import Overloaded, Writer
+from gateway.wire import codec
+from gateway.wire.messages import MAX_BATCH_BYTES, MAX_BATCH_READINGS, Outcome, Reading, Receipt
+
+__all__ = ["Held", "HeldState", "Limits", "Outbox", "OutboxFull", "OutboxStats", "SealedBatch"]
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+ENVELOPE_BYTES = 512
+"""A batch's own fields; its readings may use the rest of MAX_BATCH_BYTES."""
+
+
+class HeldState(StrEnum):
+    """How far a reading has come."""
+
+    SAVED = "saved"  # on this disk
+    RECEIVED = "received"  # in the cloud's ledger
+    SET_ASIDE = "set_aside"  # the cloud keeps it for a person to look at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A reading this store has seen lately."""
+
+    reading: Reading
+    state: HeldState
+    saved_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedBatch:
+    """A batch as it is sent: always the same until it is settled. `payload` are the wire's bytes, made of the
+    readings as they were saved, so a gateway that was rolled back still delivers what its successor wrote."""
+
+    id: UUID
+    sent: datetime
+    payload: bytes
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """Those of its readings that this version can decode."""
+        _, readings = codec.decode_batch(self.payload)
+        return tuple(reading for reading in readings if isinstance(reading, Reading))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxStats:
+    """What the dock screen, /metrics and the status message tell. `damaged` counts damaged files on this disk and
+    single readings that could not be read back."""
+
+    unsent: int
+    oldest_unsent_at: datetime | None
+    disk_free_mb: int
+    journal_bytes: int
+    damaged: int
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Kept by the writer's thread so that nobody counts rows to draw a screen."""
+
+    next_seq: int = 1
+    next_journal_seq: int = 1
+    unsent: int = 0
+    oldest_unsent_us: int | None = None
+    journal_bytes: int = 0
+    damaged: int = 0
+
+
+class Outbox:
+    """See the module. Made by `open`; every method may be called from many tasks at once."""
+
+    def __init__(
+        self, directory: Path, *, gateway: str, clock: Callable[[], datetime], limits: Limits, lock: int
+    ) -> None:
+        self.gateway = gateway
+        self._directory = directory
+        self._clock = clock
+        self._limits = limits
+        self._lock = lock
+        self._room = Room(directory, limits)
+        self._tally = _Tally()
+        self._saved = asyncio.Event()
+        self._writer = Writer(self._start(), recover=self._recover)
+
+    @classmethod
+    async def open(
+        cls,
+        directory: Path,
+        *,
+        gateway: str,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        limits: Limits | None = None,
+    ) -> "Outbox":
+        """The outbox in `directory`, made, repaired or brought up to date as needed.
+
+        Raises OutboxInUse, OutboxTooNew, or sqlite3.Error and OSError where the disk itself fails.
+        """
+
+        def start() -> "Outbox":
+            lock = opening.lock(directory)
+            try:
+                return cls(directory, gateway=gateway, clock=clock, limits=limits or Limits(), lock=lock)
+            except BaseException:
+                os.close(lock)
+                raise
+
+        return await asyncio.to_thread(start)
+
+    async def put(self, readings: Sequence[Reading]) -> int:
+        """Saves `readings` in order, all or none, and returns how many were new, once they are on the disk.
+
+        A reading whose id is here already is not saved twice. Raises OutboxFull.
+        """
+        rows = [(reading.id.bytes, seal(codec.encode(reading))) for reading in readings]
+        saved_us = microseconds(self._clock())
+        size = sum(len(body) for _, body in rows)
+
+        def run(connection: sqlite3.Connection) -> tuple[int, int]:
+            trimmed = self._room.take(connection, size)
+            first = self._tally.next_seq
+            self._tally.next_seq += len(rows)
+            added = connection.executemany(
+                "INSERT INTO reading (seq, id, saved_us, body) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+                [(seq, reading_id, saved_us, body) for seq, (reading_id, body) in enumerate(rows, first)],
+            )
+            return added.rowcount, trimmed
+
+        def committed(outcome: tuple[int, int]) -> None:
+            new, trimmed = outcome
+            if new and not self._tally.unsent:
+                self._tally.oldest_unsent_us = saved_us
+            self._tally.unsent += new
+            self._tally.journal_bytes -= trimmed
+
+        new, _ = await self._do(run, committed=committed, size=size) if rows else (0, 0)
+        if new:
+            self._saved.set()
+        return new
+
+    async def journal(self, conversation: UUID, at: datetime, channel: str, data: bytes) -> None:
+        """Keeps raw bytes of a meter, before anybody decodes them. On the disk on return; raises OutboxFull."""
+        body = seal(data)
+
+        def run(connection: sqlite3.Connection) -> int:
+            trimmed = self._room.take(connection, len(body))
+            excess = self._tally.journal_bytes - trimmed + len(body) - self._limits.journal_max_bytes
+            trimmed += retention.trim_journal(connection, excess) if excess > 0 else 0
+            connection.execute(
+                "INSERT INTO journal (seq, conversation, at_us, channel, data) VALUES (?, ?, ?, ?, ?)",
+                (self._tally.next_journal_seq, conversation.bytes, microseconds(at), channel, body),
+            )
+            self._tally.next_journal_seq += 1
+            return len(body) - trimmed
+
+        def committed(grown: int) -> None:
+            self._tally.journal_bytes += grown
+
+        await self._do(run, committed=committed, size=len(body))
+
+    async def journal_of(self, conversation: UUID) -> list[tuple[datetime, str, bytes]]:
+        """The raw bytes of one conversation as (at, channel, data), in the order they arrived."""
+
+        def run(connection: sqlite3.Connection) -> list[tuple[int, str, bytes]]:
+            return connection.execute(
+                "SELECT at_us, channel, data FROM journal WHERE conversation = ? ORDER BY seq",
+                (conversation.bytes,),
+            ).fetchall()
+
+        entries = [(moment(at_us), channel, unseal(data)) for at_us, channel, data in await self._do(run)]
+        whole = [(at, channel, data) for at, channel, data in entries if data is not None]
+        if len(whole) < len(entries):
+            log.error("outbox.journal_spoiled entries=%d", len(entries) - len(whole))
+        return whole
+
+    async def unsent(self) -> None:
+        """Returns when there is a reading to send; at once if there is one now."""
+        while not self._tally.unsent:
+            self._saved.clear()
+            await self._saved.wait()
+
+    async def next_batch(self, limit: int = MAX_BATCH_READINGS) -> SealedBatch | None:
+        """The oldest unsent readings as a batch, None if all were sent. The same batch until it is settled."""
+        sealed_us = microseconds(self._clock())
+
+        def run(connection: sqlite3.Connection) -> tuple[SealedBatch | None, int]:
+            spoiled = 0
+            while True:
+                first_seq, last_seq, sent_us, rows = self._range(connection, limit, sealed_us)
+                if not rows:
+                    return None, spoiled
+                bad = [seq for seq, body in rows if unseal(body) is None]
+                if not bad:
+                    break
+                # The disk changed what it was given. Its raw bytes are in the journal; a person must look.
+                spoiled += _move_spoiled(connection, bad)
+                connection.execute("DELETE FROM batch WHERE last_seq = ? AND outcome IS NULL", (last_seq,))
+            sealed = ranges.batch_id(connection, self.gateway, first_seq, last_seq)
+            connection.execute(
+                "INSERT OR IGNORE INTO batch (last_seq, first_seq, id, sealed_us) VALUES (?, ?, ?, ?)",
+                (last_seq, first_seq, sealed.bytes, sent_us),
+            )
+            sent = moment(sent_us)
+            payload = codec.join_batch(
+                id=sealed, gateway=self.gateway, sent=sent, readings=[body[:-4] for _, body in rows]
+            )
+            return SealedBatch(id=sealed, sent=sent, payload=payload), spoiled
+
+        def committed(outcome: tuple[SealedBatch | None, int]) -> None:
+            if outcome[1]:
+                log.error("outbox.spoiled rows=%d", outcome[1])
+                self._tally.unsent -= outcome[1]
+                self._tally.damaged += outcome[1]
+
+        batch, _ = await self._do(run, committed=committed)
+        return batch
+
+    async def settle(self, receipt: Receipt) -> list[UUID]:
+        """Lets go of the batch `receipt` is for, and returns the readings that are now in the cloud's ledger.
+
+        A receipt for any other batch than the open one changes nothing and returns no ids.
+        """
+        settled_us = microseconds(self._clock())
+
+        def run(connection: sqlite3.Connection) -> tuple[list[UUID], int, int | None]:
+            row = connection.execute(
+                "SELECT first_seq, last_seq FROM batch WHERE outcome IS NULL AND id = ?", (receipt.batch.bytes,)
+            ).fetchone()
+            if row is None:
+                return [], 0, None
+            connection.execute(
+                "UPDATE batch SET outcome = ?, reason = ?, settled_us = ? WHERE last_seq = ?",
+                (receipt.outcome.value, receipt.reason, settled_us, row[1]),
+            )
+            found = connection.execute("SELECT id FROM reading WHERE seq BETWEEN ? AND ? ORDER BY seq", row)
+            ids = [UUID(bytes=key) for (key,) in found]
+            return ids, len(ids), _oldest_unsent_us(connection, row[1])
+
+        def committed(outcome: tuple[list[UUID], int, int | None]) -> None:
+            if outcome[1]:
+                self._tally.unsent -= outcome[1]
+                self._tally.oldest_unsent_us = outcome[2]
+
+        ids, _, _ = await self._do(run, committed=committed)
+        return ids if receipt.outcome is Outcome.ACCEPTED else []
+
+    async def recent(self, limit: int) -> list[Held]:
+        """The last `limit` readings of this store, newest first, with how far each has come."""
+
+        def run(connection: sqlite3.Connection) -> list[Held]:
+            rows = connection.execute(
+                "SELECT reading.body, reading.saved_us, batch.outcome FROM reading LEFT JOIN batch "
+                "ON batch.last_seq = (SELECT min(last_seq) FROM batch WHERE last_seq >= reading.seq) "
+                "ORDER BY reading.seq DESC LIMIT ?",
+                (limit,),
+            ).fetchall()
+            return [held for row in rows if (held := _held(*row)) is not None]
+
+        return await self._do(run)
+
+    async def mark(self, driver: str, device_key: str) -> str | None:
+        """What `driver` last remembered of this meter."""
+
+        def run(connection: sqlite3.Connection) -> str | None:
+            row = connection.execute(
+                "SELECT value FROM mark WHERE driver = ? AND device = ?", (driver, device_key)
+            ).fetchone()
+            return None if row is None else str(row[0])
+
+        return await self._do(run)
+
+    async def set_mark(self, driver: str, device_key: str, value: str) -> None:
+        """Remembers `value` for this meter; on the disk on return."""
+
+        def run(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT INTO mark (driver, device, value) VALUES (?, ?, ?) "
+                "ON CONFLICT (driver, device) DO UPDATE SET value = excluded.value",
+                (driver, device_key, value),
+            )
+
+        await self._do(run, size=len(value))
+
+    def stats(self) -> OutboxStats:
+        """The present figures; costs nothing."""
+        tally = self._tally
+        oldest_us = tally.oldest_unsent_us if tally.unsent else None
+        return OutboxStats(
+            unsent=tally.unsent,
+            oldest_unsent_at=None if oldest_us is None else moment(oldest_us),
+            disk_free_mb=free_mb(self._directory),
+            journal_bytes=tally.journal_bytes,
+            damaged=tally.damaged,
+        )
+
+    async def housekeep(self, now: datetime, *, clock_trusted: bool = True) -> int:
+        """Forgets received readings and raw bytes older than a week; returns how many rows.
+
+        Does nothing unless the clock is trusted, and never touches an unsent reading. Call it about hourly.
+        """
+        if not clock_trusted:
+            return 0
+        now_us = microseconds(now)
+        await self._do(lambda connection: retention.note_reached(connection, now_us))
+
+        def committed(freed: retention.Freed) -> None:
+            self._tally.journal_bytes -= freed.journal_bytes
+
+        deleted = 0
+        while step := (
+            await self._do(lambda connection: retention.expire(connection, now_us), committed=committed)
+        ).rows:
+            deleted += step
+        return deleted
+
+    async def close(self) -> None:
+        """Finishes what was asked for and leaves one tidy file."""
+        await self._writer.close()
+        os.close(self._lock)
+
+    async def _do(
+        self,
+        run: Callable[[sqlite3.Connection], T],
+        *,
+        committed: Callable[[T], None] | None = None,
+        size: int = 0,
+    ) -> T:
+        try:
+            return await self._writer.do(run, committed=committed, size=size)
+        except Overloaded as error:
+            raise OutboxFull(str(error)) from None
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                raise OutboxFull("the disk is full") from None
+            raise
+
+    def _start(self) -> sqlite3.Connection:
+        connection = opening.open_or_salvage(
+            self._directory, gateway=self.gateway, now_us=lambda: microseconds(self._clock())
+        )
+        self._tally = _count(connection, damaged_files=len(opening.damaged_folders(self._directory)))
+        return connection
+
+    def _recover(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        with contextlib.suppress(sqlite3.Error):
+            connection.close()
+        opening.set_aside(self._directory, "found_while_open")
+        return self._start()
+
+    def _range(
+        self, connection: sqlite3.Connection, limit: int, now_us: int
+    ) -> tuple[int, int, int, list[tuple[int, bytes]]]:
+        """(first seq, last seq, sealed, rows) of the open batch, else of one to seal; no rows if all is sent."""
+        opened = connection.execute(
+            "SELECT first_seq, last_seq, sealed_us FROM batch WHERE outcome IS NULL ORDER BY last_seq LIMIT 1"
+        ).fetchone()
+        if opened is not None:
+            rows = connection.execute(
+                "SELECT seq, body FROM reading WHERE seq BETWEEN ? AND ? ORDER BY seq", opened[:2]
+            ).fetchall()
+            return *opened, rows
+        rows, size = [], ENVELOPE_BYTES
+        for seq, body in connection.execute(
+            "SELECT seq, body FROM reading WHERE seq > ? ORDER BY seq LIMIT ?",
+            (ranges.sent_up_to(connection), min(limit, MAX_BATCH_READINGS)),
+        ):
+            size += len(body)
+            if rows and size > MAX_BATCH_BYTES:
+                break
+            rows.append((seq, body))
+        return (rows[0][0], rows[-1][0], now_us, rows) if rows else (0, 0, now_us, [])
+
+
+def _count(connection: sqlite3.Connection, *, damaged_files: int) -> _Tally:
+    def one(query: str, *values: int) -> int:
+        return int(connection.execute(query, values).fetchone()[0] or 0)
+
+    sent = ranges.sent_up_to(connection)
+    return _Tally(
+        # Never a number that was used before: the order of the rows is the order they were saved in.
+        next_seq=1
+        + max(
+            one("SELECT max(seq) FROM reading"),
+            one("SELECT max(last_seq) FROM batch"),
+            one("SELECT max(seq) FROM spoiled"),
+        ),
+        next_journal_seq=1 + max(one("SELECT max(seq) FROM journal"), one("SELECT max(journal_seq) FROM reached")),
+        unsent=one("SELECT count(*) FROM reading WHERE seq > ?", sent),
+        oldest_unsent_us=_oldest_unsent_us(connection, sent),
+        journal_bytes=one("SELECT sum(length(data)) FROM journal"),
+        damaged=damaged_files + one("SELECT count(*) FROM spoiled"),
+    )
+
+
+def _oldest_unsent_us(connection: sqlite3.Connection, sent: int) -> int | None:
+    row = connection.execute("SELECT saved_us FROM reading WHERE seq > ? ORDER BY seq LIMIT 1", (sent,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _move_spoiled(connection: sqlite3.Connection, seqs: Sequence[int]) -> int:
+    for seq in seqs:
+        connection.execute(
+            "INSERT OR REPLACE INTO spoiled (seq, id, saved_us, body, reason) "
+            "SELECT seq, id, saved_us, body, 'checksum' FROM reading WHERE seq = ?",
+            (seq,),
+        )
+        connection.execute("DELETE FROM reading WHERE seq = ?", (seq,))
+    return len(seqs)
+
+
+def _held(body: bytes, saved_us: int, outcome: str | None) -> Held | None:
+    payload = unseal(body)
+    if payload is None:
+        return None  # `next_batch` moves it aside and counts it
+    try:
+        reading = codec.decode_reading(payload)
+    except codec.Undecodable:
+        return None  # saved by newer software: sent as it is, but not to be shown by this one
+    match outcome:
+        case None:
+            state = HeldState.SAVED
+        case Outcome.SET_ASIDE.value:
+            state = HeldState.SET_ASIDE
+        case _:
+            state = HeldState.RECEIVED
+    return Held(reading=reading, state=state, saved_at=moment(saved_us))
