@@ -50,7 +50,8 @@ class Context:
 class Record:
     """One measurement as the meter gave it, converted once into canonical units. `vouch` makes it a Reading.
 
-    `key` is the meter's own name for this record: stable over re-reads, different for another measurement.
+    `key` is the meter's own name for this record: stable over re-reads, different for another measurement; ""
+    where the meter gives neither a time nor a number, and the reading is named after its conversation instead.
     `device_time` is naive and exactly what the meter said.
     """
 
@@ -113,8 +114,9 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A fact about the meter: maker, model, serial, firmware, battery_percent, clock, error. Answered by Done.
+    """A fact about the meter: maker, model, serial, firmware, battery_percent, clock, records, error.
 
+    Answered by Done. `records` is how many it says it holds. `error` is why a record was no reading, in one word.
     `clock` carries the meter's own naive time, read just now; the offset of this conversation comes from it.
     """
 

@@ -74,11 +74,11 @@ class Keeper(Protocol):
 
 async def converse(talk: Talk, link: Link, keeper: Keeper) -> None:
     """Runs `talk` to its end. Raises Lost, Refused or Garbled when that is how it ended."""
-    event: Event | Refused = Done()
+    event: Event | Refused | Lost = Done()
     for turn in range(MAX_ACTIONS):
         try:
             match event:
-                case Refused():
+                case Refused() | Lost():
                     action = talk.throw(event)
                 case Done() if turn == 0:
                     action = next(talk)
@@ -88,8 +88,8 @@ async def converse(talk: Talk, link: Link, keeper: Keeper) -> None:
             return
         try:
             event = await _do(action, link, keeper)
-        except Refused as refusal:
-            event = refusal
+        except (Refused, Lost) as error:
+            event = error  # raised out of the driver's yield, and from there out of here unless it knows better
     raise Garbled("endless_conversation")
 
 

@@ -1,0 +1,147 @@
+"""Cuffs that speak the Bluetooth SIG Blood Pressure Service: listens until the cuff has told all it kept.
+
+The frames are `ble_pressure_frames`'; whether a value is believable is `gateway.vouch`'s business.
+"""
+
+from decimal import Decimal
+
+from gateway.conversation import (
+    Arrived,
+    Context,
+    Driver,
+    Garbled,
+    Lost,
+    Record,
+    Sighting,
+    Silence,
+    Step,
+    Talk,
+    emit,
+    note,
+    pair,
+    subscribe,
+    wait,
+)
+from gateway.drivers import ble_pressure_frames as frames
+from gateway.drivers.ble_common import NoReading, introduce
+from gateway.drivers.ieee11073 import Number, off_scale
+from gateway.units import canonical
+from gateway.wire.messages import Shown
+from gateway.wire.vocabulary import Kind, OffScale
+
+SERVICE = "1810"
+MEASUREMENT = "2a35"  # 2a36, the pressure while the cuff deflates, is never asked for: it is never a reading
+
+FIRST_TIMEOUT_S = 30.0
+"""A cuff connects when it has something to tell; some only after the display has settled."""
+IDLE_TIMEOUT_S = 10.0
+"""Stored records follow each other within a second; ten of silence is the end, as nothing else announces it."""
+
+TURNED_AROUND = ("BM85",)
+"""Models whose bytes break the specification in the one known way. A list, never a guess from the bytes."""
+
+_USER_UNKNOWN = 0xFF
+
+
+def recognise(sighting: Sighting) -> bool:
+    """A blood pressure service."""
+    return SERVICE in sighting.services
+
+
+def talk(context: Context) -> Talk:
+    """Pair, introduce, listen. The radio's confirmation of an indication makes the cuff forget the record, and it
+    is given before we see it: the journal has the bytes, and nothing here may keep the next record waiting."""
+    yield from pair()
+    about = yield from introduce()
+    turned = any(model in about.model or model in context.sighting.name for model in TURNED_AROUND)
+    parse = frames.bm85_measurement if turned else frames.measurement
+    yield from subscribe(MEASUREMENT)
+    timeout_s = FIRST_TIMEOUT_S
+    while not isinstance(event := (yield from _wait(timeout_s)), Silence):
+        if event.channel != MEASUREMENT:
+            continue
+        timeout_s = IDLE_TIMEOUT_S
+        try:
+            made = record_of(parse(event.data))
+        except Garbled as garbled:  # one bad frame must not cost the records behind it
+            made = NoReading(why=f"garbled_{garbled.error}")
+        match made:
+            case NoReading(why=why):
+                yield from note("error", why)
+            case Record():
+                yield from emit(made)
+
+
+def _wait(timeout_s: float) -> Step[Arrived | Silence]:
+    """As `wait`; a cuff that hangs up once it has told something has simply finished."""
+    try:
+        return (yield from wait(timeout_s))
+    except Lost:
+        if timeout_s == IDLE_TIMEOUT_S:
+            return Silence()
+        raise
+
+
+def record_of(it: frames.Measurement) -> Record | NoReading:
+    """The reading in a measurement, or why it is none: without both pressures it says nothing about a person."""
+    values: dict[str, Decimal] = {}
+    beyond: dict[str, OffScale] = {}
+    shown: list[Shown] = []
+    for quantity, number, unit in (
+        ("systolic_mmhg", it.systolic, it.unit),
+        ("diastolic_mmhg", it.diastolic, it.unit),
+        ("mean_arterial_mmhg", _unless_zero(it.mean), it.unit),
+        ("pulse_per_min", it.pulse, "/min"),
+    ):
+        if isinstance(number, Decimal):
+            values[quantity] = canonical(quantity, number, unit)
+            shown.append(Shown(quantity=quantity, value=str(number), unit=unit))
+        elif number is not None and (scale := off_scale(number)) is not None:
+            beyond[quantity] = scale
+        elif quantity in ("systolic_mmhg", "diastolic_mmhg"):
+            return NoReading(why="no_value")
+    flags = it.status_flags
+    if it.status is not None and it.pulse_range != "in_range":
+        flags.append(f"pulse_{it.pulse_range}")
+    return Record(
+        kind=Kind.BLOOD_PRESSURE,
+        key=key_of(it),
+        values=values,
+        off_scale=beyond,
+        shown=tuple(shown),
+        device_time=None if it.timestamp is None else it.timestamp.naive(),
+        flags=tuple(flags),
+        user_slot="" if it.user_id in (None, _USER_UNKNOWN) else str(it.user_id),
+    )
+
+
+def key_of(it: frames.Measurement) -> str:
+    """The record's own name: time, user and numbers; "" without a time, as the service has no record numbers.
+
+    The numbers belong to it because a clock that starts again with every new battery says the same time twice.
+    """
+    if it.timestamp is None:
+        return ""
+    numbers = "/".join(str(number) for number in (it.systolic, it.diastolic, it.pulse) if number is not None)
+    return f"{it.timestamp.text()}#{'' if it.user_id is None else it.user_id}#{numbers}"
+
+
+def _unless_zero(mean: Number) -> Number | None:
+    return mean if mean else None  # Beurer BM54 sends 0 for "not provided"
+
+
+DRIVER = Driver(
+    name="ble.blood_pressure",
+    transport="ble",
+    recognise=recognise,
+    talk=talk,
+    devices="Any cuff with the Bluetooth SIG Blood Pressure Service 1810: Yuwell YE680A/650A/8600A, Beurer BM54 "
+    "and BM85, A&D UA-651BLE, Omron and others.",
+    source="Bluetooth SIG Blood Pressure Service 1.0 and Blood Pressure Profile 1.0.",
+    quirks="A mean pressure of 0 means not provided (BM54). BM85 turns pulse and status around and hides a user "
+    "id. NaN for a pressure is a failed measurement, not a reading. A delivered record never comes again.",
+    proven_by="Captured indications of a Beurer BM54 and BM85, vectors of five public libraries, transcripts, a "
+    "virtual cuff.",
+    services=frozenset({SERVICE}),
+    decoders=frames.DECODERS,
+)
