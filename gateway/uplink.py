@@ -1,0 +1,290 @@
+"""Carries batches from the outbox to the cloud and lets go of them when its receipt comes, for ever.
+
+What is sent is decided by `gateway.buffer.outbox`; what a status says, by `gateway.health`.
+
+A broker's PUBACK is not custody: it only says that the broker has the batch, in memory perhaps. A batch is settled
+by the cloud's receipt alone, and is published again, the very same, until that comes. One batch is in flight at a
+time: with 200 readings in it a backlog of a week is gone in seconds, order is kept, a slow cloud is not buried.
+
+Acquisition shares nothing with this task but the outbox. aiomqtt connects (name look-up, TCP, TLS) on an executor
+thread and never on the event loop; tests/gateway/test_uplink.py holds it to that.
+"""
+
+import asyncio
+import logging
+import random
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.client import Client as Paho
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from gateway.buffer.outbox import Outbox, SealedBatch
+from gateway.config import MqttSettings
+from gateway.wire import codec, topics
+from gateway.wire.messages import MAX_BATCH_READINGS, Status
+
+log = logging.getLogger(__name__)
+
+FIRST_BACKOFF_S = 1.0
+LONGEST_BACKOFF_S = 30.0
+"""A store should be back within half a minute of its line (telegraf#18466: ten minutes were too many)."""
+STEADY_AFTER_S = 60.0
+"""Only a link that stayed up this long resets the back-off; else a broker that kicks us is stormed."""
+ANSWER_TIMEOUT_S = 15.0
+"""Longest wait for CONNACK, SUBACK or PUBACK on a line that may be a 4G stick."""
+FIRST_RECEIPT_WAIT_S = 15.0
+LONGEST_RECEIPT_WAIT_S = 300.0
+"""While the ingest is down the broker queues every repetition; 300 s keeps a week of them under 2100 per store.
+The ingest finds the first one when it comes back, so nobody waits for the next."""
+STATUS_EVERY_S = 30.0
+STATUS_LOOK_EVERY_S = 1.0
+"""How soon a change of a transport's or the clock's state is told."""
+FAREWELL_TIMEOUT_S = 2.0
+"""A gateway that is shut down says so, but does not hold up the shutdown."""
+
+
+class LinkState(StrEnum):
+    """What the dock screen and the doctor say about the way to the cloud."""
+
+    CONNECTING = "connecting"
+    UP = "up"
+    REFUSED = "refused"  # the broker answers and says no: a login, a certificate or an access rule is wrong
+    DOWN = "down"
+
+
+class Rejected(Exception):
+    """The broker answered no; `reason` is the MQTT 5 reason. Nothing is lost, and somebody has to act."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"{what}: {reason}")
+        self.what = what
+        self.reason = reason
+
+
+async def run(
+    outbox: Outbox,
+    settings: MqttSettings,
+    *,
+    status: Callable[[], Status],
+    received: Callable[[Sequence[UUID]], None],
+    link: Callable[[LinkState], None] = lambda state: None,
+    chance: Callable[[], float] = random.random,
+    receipt_wait_s: float = FIRST_RECEIPT_WAIT_S,
+) -> None:
+    """Runs until cancelled. `received` is told the readings the cloud now has, `link` every change of the line."""
+    attempt = 0
+    while True:
+        link(LinkState.CONNECTING)
+        session = _Session(outbox, settings, status, received, link, receipt_wait_s)
+        try:
+            await session.hold()
+        except* Rejected as refusals:
+            for refusal in _flat(refusals):
+                log.error("uplink.refused %s", refusal)
+            link(LinkState.REFUSED)
+        except* (aiomqtt.MqttError, OSError, TimeoutError) as losses:
+            for loss in _flat(losses):
+                log.warning("uplink.down error=%s", loss)
+            link(LinkState.DOWN)
+        except* Exception:
+            # A fault of ours must not end the uplink for good (thingsboard-gateway#2086: nothing supervised the
+            # thread, and the store was never heard of again).
+            log.exception("uplink.crashed")
+            link(LinkState.DOWN)
+        if _is_cancelled():
+            raise asyncio.CancelledError  # a farewell that failed must not undo a shutdown
+        attempt = 0 if session.lasted_s() >= STEADY_AFTER_S else attempt + 1
+        await asyncio.sleep(backoff_s(attempt, chance()))
+
+
+def backoff_s(attempt: int, chance: float) -> float:
+    """How long to wait before connection attempt number `attempt` (0 after a steady link); `chance` is in [0, 1).
+
+    Full jitter: a thousand stores that lost the same broker come back spread over the whole interval.
+    """
+    return chance * min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(attempt, 10))
+
+
+class _Session:
+    """One connection, from CONNECT to whatever ends it."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        settings: MqttSettings,
+        status: Callable[[], Status],
+        received: Callable[[Sequence[UUID]], None],
+        link: Callable[[LinkState], None],
+        receipt_wait_s: float,
+    ) -> None:
+        self._outbox = outbox
+        self._settings = settings
+        self._status = status
+        self._received = received
+        self._link = link
+        self._receipt_wait_s = receipt_wait_s
+        self._up_since: float | None = None
+        self._awaited: UUID | None = None
+        self._settled = asyncio.Event()
+
+    def lasted_s(self) -> float:
+        """How long the link was up, 0 if it never was."""
+        return 0.0 if self._up_since is None else time.monotonic() - self._up_since
+
+    async def hold(self) -> None:
+        """Connects and works until the link breaks; raises Rejected, MqttError, OSError or a group of them."""
+        gateway = self._outbox.gateway
+        offline = codec.encode(Status(gateway=gateway, online=False))
+        context = await asyncio.to_thread(_tls, self._settings)
+        client = _Client(
+            self._settings.host,
+            self._settings.port,
+            identifier=f"kangdock-{gateway}",
+            protocol=aiomqtt.ProtocolVersion.V5,
+            # A kept session would only bring receipts of batches that are published again anyway.
+            clean_start=True,
+            username=self._settings.username or None,
+            password=self._settings.password or None,
+            keepalive=self._settings.keepalive_s,
+            timeout=ANSWER_TIMEOUT_S,
+            tls_context=context,
+            will=aiomqtt.Will(topics.status(gateway), offline, qos=1, retain=True),
+        )
+        try:
+            async with client:
+                granted = await client.subscribe(topics.receipts(gateway), qos=1)
+                if any(isinstance(code, ReasonCode) and code.is_failure for code in granted):
+                    raise Rejected("subscribe", str(granted[0]))
+                self._up_since = time.monotonic()
+                self._link(LinkState.UP)
+                log.info("uplink.up")
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        tasks.create_task(self._listen(client))
+                        tasks.create_task(self._tell(client))
+                        tasks.create_task(self._send(client))
+                except asyncio.CancelledError:
+                    with suppress(Exception):
+                        await client.publish_or_raise(
+                            topics.status(gateway), offline, retain=True, within_s=FAREWELL_TIMEOUT_S
+                        )
+                    raise
+        except MqttConnectError as error:
+            raise Rejected("connect", str(error)) from None
+
+    async def _send(self, client: "_Client") -> None:
+        while True:
+            await self._outbox.unsent()
+            batch = await self._outbox.next_batch(MAX_BATCH_READINGS)
+            if batch is not None:
+                await self._deliver(client, batch)
+
+    async def _deliver(self, client: "_Client", batch: SealedBatch) -> None:
+        self._settled.clear()
+        self._awaited = batch.id
+        wait_s = self._receipt_wait_s
+        while not self._settled.is_set():
+            await client.publish_or_raise(topics.batch(self._outbox.gateway, batch.id), batch.payload)
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._settled.wait()
+            except TimeoutError:
+                wait_s = min(2 * wait_s, LONGEST_RECEIPT_WAIT_S)
+                log.warning("uplink.no_receipt batch=%s next_wait_s=%.0f", batch.id, wait_s)
+        self._awaited = None
+
+    async def _listen(self, client: "_Client") -> None:
+        async for message in client.messages:
+            topic, payload = str(message.topic), message.payload
+            named = topics.read_receipt(topic)
+            if named is None or not isinstance(payload, bytes):
+                continue  # nothing else was subscribed to
+            try:
+                receipt = codec.decode_receipt(payload)
+            except codec.Undecodable as error:
+                log.error("uplink.receipt_undecodable batch=%s error=%s", named, error.error)
+                continue
+            if not named == receipt.batch == self._awaited:
+                log.info("uplink.receipt_unknown batch=%s", named)
+                continue
+            ids = await self._outbox.settle(receipt)
+            if receipt.set_aside:
+                log.error("uplink.set_aside batch=%s count=%d reason=%s", named, receipt.set_aside, receipt.reason)
+            if ids:
+                self._received(ids)
+            self._settled.set()
+
+    async def _tell(self, client: "_Client") -> None:
+        told: tuple[object, ...] = ()
+        told_at = 0.0
+        while True:
+            status = self._status()
+            now = time.monotonic()
+            if _matters(status) != told or now - told_at >= STATUS_EVERY_S:
+                await client.publish_or_raise(
+                    topics.status(self._outbox.gateway), codec.encode(status), retain=True
+                )
+                told, told_at = _matters(status), now
+            await asyncio.sleep(STATUS_LOOK_EVERY_S)
+
+
+class _Client(aiomqtt.Client):
+    """aiomqtt drops PUBACK's reason code; MQTT 5 refuses a forbidden topic there and nowhere else."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._one_publish = asyncio.Lock()
+        self._refusal: str | None = None
+
+    async def publish_or_raise(
+        self, topic: str, payload: bytes, *, retain: bool = False, within_s: float = ANSWER_TIMEOUT_S
+    ) -> None:
+        """Publishes at QoS 1 and returns after the broker's yes; raises Rejected, or MqttError when none came."""
+        async with self._one_publish:  # so that the reason belongs to this message
+            self._refusal = None
+            await self.publish(topic, payload, qos=1, retain=retain, timeout=within_s)
+            if self._refusal is not None:
+                raise Rejected("publish", self._refusal)
+
+    def _on_publish(
+        self, client: Paho, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties
+    ) -> None:
+        if reason_code.is_failure:
+            self._refusal = str(reason_code)
+        super()._on_publish(client, userdata, mid, reason_code, properties)
+
+
+def _tls(settings: MqttSettings) -> ssl.SSLContext | None:
+    """Reads the certificates, anew at each connection so that a renewed one is used; None without a `tls_ca`."""
+    if settings.tls_ca is None:
+        return None
+    context = ssl.create_default_context(cafile=settings.tls_ca)
+    if settings.tls_cert is not None:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    return context
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _matters(status: Status) -> tuple[object, ...]:
+    """What is told at once when it changes; the rest may wait for the next regular status."""
+    return status.online, status.clock_trusted, status.software, tuple(sorted(status.transports.items()))
+
+
+def _flat(group: BaseExceptionGroup[Any]) -> list[BaseException]:
+    leaves: list[BaseException] = []
+    for error in group.exceptions:
+        leaves.extend(_flat(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return leaves
