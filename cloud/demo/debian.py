@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "debian"
+SBIN = ("/usr/sbin", "/usr/local/sbin")
+"""Debian keeps daemons here, and an ordinary user's PATH leaves it out."""
 NETWORK_TIMEOUT_S = 600
 """Chromium with its libraries is 120 MB; a store's line at 2 Mbit/s brings that in eight minutes."""
 
@@ -79,8 +81,7 @@ def find(name: str) -> str | None:
             (str(path) for path in (Path("/", program.file), CACHE / "root" / program.file) if path.exists()), None
         )
     chosen = os.environ.get("KANGDOCK_" + name.upper().replace("-", "_"))
-    # Debian keeps daemons in sbin, which an ordinary user's PATH leaves out.
-    places = [os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", str(CACHE / "bin")]
+    places = [os.environ.get("PATH", ""), *SBIN, str(CACHE / "bin")]
     return chosen or shutil.which(name, path=os.pathsep.join(places))
 
 
@@ -90,7 +91,7 @@ def provide(name: str, *, install: bool) -> str:
     if found:
         return found
     package = PROGRAMS[name].package
-    if install and os.geteuid() == 0 and _installed(package):
+    if install and os.geteuid() == 0 and shutil.which("apt-get") and _installed(package):
         found = find(name)
         if found:
             return found

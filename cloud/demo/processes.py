@@ -1,4 +1,4 @@
-"""The demo's own processes: how one service is run, and how those a crashed demo left behind are found and stopped.
+"""The demo's own processes: how one service is run, and how what a crashed demo left is found and stopped.
 
 `make clean` runs this file with a bare Python 3.11, so it and `servers` import nothing but the standard library.
 """
@@ -40,10 +40,8 @@ class Service(Server):
 
     def ready(self) -> bool:
         """See Server."""
-        if self._health_port is None:
-            return True
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._health_port}/healthz", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=2) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             return False

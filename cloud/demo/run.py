@@ -24,7 +24,7 @@ from cloud import db
 from cloud.demo import debian, seed
 from cloud.demo.people import PASSWORD, STAFF, STORES, Unit
 from cloud.demo.processes import MARK, Service, stop_leftovers
-from cloud.demo.servers import Broker, Postgres, Server, ServerError
+from cloud.demo.servers import Broker, Postgres, Server, ServerError, free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 LIVE_STORES = ("n01", "s01")
@@ -126,12 +126,15 @@ def _servers(choices: Choices) -> Iterator[Server]:
     yield broker
     os.environ |= {
         "KANGDOCK_MODE": "demo",
-        "KANGDOCK_DATABASE_URL": postgres.database(DATABASE),
-        "KANGDOCK_MQTT_URL": broker.url,
+        "DATABASE_URL": postgres.database(DATABASE),
+        "MQTT_HOST": "127.0.0.1",
+        "MQTT_PORT": str(broker.port),
+        "PUBLIC_URL": f"http://127.0.0.1:{choices.port}",
+        "INGEST_HEALTH_PORT": str(ingest_health := free_port()),
     }
     logs = directory / "logs"
     yield Service("cloud", logs, ["cloud", "serve", "--port", str(choices.port)], choices.port)
-    yield Service("ingest", logs, ["cloud", "ingest"])
+    yield Service("ingest", logs, ["cloud", "ingest"], ingest_health)
     stores = [store for store in STORES if store.chain_id == "kang" and store.id in LIVE_STORES]
     for number, (store, port) in enumerate(zip(stores, choices.screens, strict=True), start=1):
         config = _configure(store, number, port, broker.port, choices)
