@@ -1,4 +1,4 @@
-"""The air between virtual radios: bumble's local link with two repairs, and radios that live on it.
+"""The air between virtual radios: bumble's link and controller with their repairs, and radios that live on it.
 
 What a radio is used for is `bumble_meter`'s (the meter) and `transports.bumble_backend`'s (the gateway).
 """
@@ -24,6 +24,10 @@ BONDING_KEYS = PairingDelegate.KeyDistribution.DISTRIBUTE_ENCRYPTION_KEY
 class Air(LocalLink):
     """A LocalLink on which a radio may also use its public address, as the adapter of a Pi does."""
 
+    def __init__(self) -> None:
+        self.controllers: set[Controller] = set()
+        self.pending_classic_connection = None
+
     def send_acl_data(
         self,
         sender_controller: Controller,
@@ -39,11 +43,36 @@ class Air(LocalLink):
         asyncio.get_running_loop().call_soon(receiver.on_link_acl_data, connection.self_address, transport, data)
 
 
+class Chip(Controller):
+    """A Controller that really gives up a connection it is told to give up; bumble's would make it later."""
+
+    def on_hci_le_create_connection_cancel_command(
+        self, command: hci.HCI_LE_Create_Connection_Cancel_Command
+    ) -> hci.HCI_StatusReturnParameters:
+        """Core Specification, Vol 4 Part E, 7.8.13: a connection complete event says it was cancelled."""
+        pending, self.pending_le_connection = self.pending_le_connection, None
+        if pending is None:
+            return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
+        event = hci.HCI_LE_Connection_Complete_Event(
+            status=hci.HCI_ErrorCode.UNKNOWN_CONNECTION_IDENTIFIER_ERROR,
+            connection_handle=0,
+            role=hci.Role.CENTRAL,
+            peer_address_type=pending.peer_address_type,
+            peer_address=pending.peer_address,
+            connection_interval=0,
+            peripheral_latency=0,
+            supervision_timeout=0,
+            central_clock_accuracy=0,
+        )
+        asyncio.get_running_loop().call_soon(self.send_hci_packet, event)
+        return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.SUCCESS)
+
+
 async def radio(
     air: LocalLink, *, name: str, address: str, delegate: PairingDelegate, mitm: bool = False
 ) -> Device:
     """A powered radio on `air` at the random static `address`, which pairs as `delegate` says."""
-    controller = Controller(name, link=air)
+    controller = Chip(name, link=air)
     controller.le_features &= ~UNSUPPORTED
     device = Device(config=DeviceConfiguration(name=name, address=hci.Address(address)), host=Host())
     device.host.set_packet_sink(controller)

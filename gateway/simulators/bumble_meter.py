@@ -45,6 +45,7 @@ class BumbleMeter:
         self.passkeys_shown = 0
         self.pairings = 0
         self.connections = 0
+        self.delivered = asyncio.Event()  # set when what was stored has been sent, cleared by the next call
         self._keeps_advertising = keeps_advertising
         self._device: Device | None = None
         self._air: LocalLink | None = None
@@ -77,6 +78,7 @@ class BumbleMeter:
 
     async def advertise(self) -> None:
         """Calls for a central, as a meter does after a measurement; does nothing while one is connected."""
+        self.delivered.clear()
         if self._connection is not None or self._device is None:
             return
         uuids = b"".join(UUID(service).to_bytes() for service in self.meter.advertised)
@@ -93,6 +95,11 @@ class BumbleMeter:
             advertising_interval_min=ADVERTISING_INTERVAL_MS,
             advertising_interval_max=ADVERTISING_INTERVAL_MS,
         )
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody is connected to it."""
+        return self._connection is None
 
     async def hush(self) -> None:
         """Stops advertising."""
@@ -197,6 +204,7 @@ class BumbleMeter:
         self._run(self._send(connection, outgoing))
 
     async def _send(self, connection: Connection, outgoing: Iterator[Outgoing]) -> None:
+        sent = 0
         for message in outgoing:
             if self.meter.faults.pause_s:
                 await asyncio.sleep(self.meter.faults.pause_s)
@@ -208,12 +216,15 @@ class BumbleMeter:
                 self._until_loss -= 1
             if message.channel not in self._subscribed or self._device is None:
                 continue
+            sent += message.channel in MEASUREMENTS
             characteristic = self._characteristics[message.channel]
             if message.indicate:
                 await self._device.indicate_subscriber(connection, characteristic, message.data)
                 self.meter.on_confirmed(message)
             else:
                 await self._device.notify_subscriber(connection, characteristic, message.data)
+        if sent:
+            self.delivered.set()
 
 
 class _Display(PairingDelegate):
