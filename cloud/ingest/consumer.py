@@ -1,0 +1,330 @@
+"""From the broker to the ledger: takes messages, commits them in groups, and only then acknowledges and receipts.
+
+What a message means is `intake`'s. Two threads: paho's only puts messages into a bounded inbox, the writer
+commits. While PostgreSQL is away nothing is acknowledged, the inbox fills, and reading from the broker stops; the
+broker and the gateways keep what we have not taken.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import paho.mqtt.client as mqtt
+import psycopg
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from cloud import db
+from cloud.config import Mqtt
+from cloud.health import IngestMetrics
+from cloud.ingest.intake import Delivery, accept, set_aside
+from gateway.wire import codec, topics
+from gateway.wire.messages import Receipt
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+SHARED_BATCHES = f"$share/ingest/{topics.BATCHES}"
+"""Shared, so that more ingest processes divide the batches. Statuses are not: a shared subscription never gets
+retained messages (MQTT 5, 4.8.2), and after a restart the retained statuses are all we know of the fleet."""
+
+RECEIVE_MAXIMUM = 500
+"""Unacknowledged messages the broker may have out to us. More is no faster (measured), only more memory."""
+SESSION_EXPIRY_S = 7 * 24 * 3600
+"""The broker keeps our place for a week of outage; after that the gateways' own outboxes send again."""
+KEEPALIVE_S = 60
+RECONNECT_MIN_S, RECONNECT_MAX_S = 1, 30
+"""A restarted broker is found within a second; a dead one is not hammered by every ingest."""
+
+INBOX_BYTES = 64 * 1024 * 1024
+"""Where reading stops. Mosquitto 2.0.11 exceeds Receive Maximum, so a count alone would not bound memory."""
+GROUP_MESSAGES = 200
+GROUP_BYTES = 2 * 1024 * 1024
+"""One transaction takes at most so much: about 3000 readings and 100 ms, so a live reading never waits longer."""
+LINGER_S = 0.004
+"""How long a group waits for company: well under what a person notices, and it saves a commit per message."""
+RETRY_MIN_S, RETRY_MAX_S = 0.2, 10.0
+"""PostgreSQL is back within seconds of a restart; while it is away, ten seconds between attempts cost nobody."""
+STOP_TIMEOUT_S = 20.0
+"""A group under way is finished first; its statements cannot take longer than the statement timeout."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Arrived:
+    """A message, and the connection it came over: packet ids mean nothing on the next one."""
+
+    delivery: Delivery
+    mid: int
+    connection: int
+
+
+class _Stopped(Exception):
+    """We were asked to stop while waiting for PostgreSQL."""
+
+
+class Consumer:
+    """One ingest's subscription. `start`, then watch `failed`: a consumer that cannot hear must not look alive."""
+
+    def __init__(
+        self, engine: Engine, settings: Mqtt, metrics: IngestMetrics, *, clock: Callable[[], datetime] = db.now
+    ) -> None:
+        self._engine, self._metrics, self._clock = engine, metrics, clock
+        self._settings = settings
+        self._inbox = _Inbox()
+        self._stopping = threading.Event()
+        self._connection = 0  # counts up on every connect and every disconnect; even: there is none
+        self._acknowledging = threading.Lock()
+        self.failed = threading.Event()
+        self.failure = ""
+        self.database = "unknown"  # ok | down
+        self._client = _client(settings, self._fail)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_message = self._on_message
+        self._client.on_publish = self._on_publish
+        self._writer = threading.Thread(target=self._write_until_stopped, name="ingest-writer", daemon=True)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is there."""
+        return self._connection % 2 == 1
+
+    def start(self) -> None:
+        """Connects, now or as soon as there is a broker, and begins to take custody."""
+        self._writer.start()
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+        properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        properties.ReceiveMaximum = RECEIVE_MAXIMUM
+        self._client.connect_async(
+            self._settings.host,
+            self._settings.port,
+            keepalive=KEEPALIVE_S,
+            clean_start=False,
+            properties=properties,
+        )
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Finishes the transaction under way and answers it; the rest stays with the broker."""
+        self._stopping.set()
+        self._inbox.close()
+        self._writer.join(STOP_TIMEOUT_S)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    # --- paho's thread: note what happened and return --------------------------------------------------------
+
+    def _on_connect(
+        self, client: mqtt.Client, _userdata: Any, flags: mqtt.ConnectFlags, reason: ReasonCode, _properties: Any
+    ) -> None:
+        if reason.is_failure:
+            log.error("ingest.refused reason=%s", reason)
+            return
+        with self._acknowledging:
+            self._connection += 1
+        log.info("ingest.connected session_present=%s", flags.session_present)
+        client.subscribe([(SHARED_BATCHES, SubscribeOptions(qos=1)), (topics.STATUSES, SubscribeOptions(qos=1))])
+
+    def _on_disconnect(
+        self, _client: mqtt.Client, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any
+    ) -> None:
+        with self._acknowledging:
+            self._connection += self._connection % 2
+        log.info("ingest.disconnected reason=%s", reason)
+
+    def _on_subscribe(
+        self, _client: mqtt.Client, _userdata: Any, _mid: int, reasons: list[ReasonCode], _properties: Any
+    ) -> None:
+        if any(reason.is_failure for reason in reasons):
+            self._fail(f"the broker refused the subscription: {', '.join(map(str, reasons))}")
+
+    def _on_message(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
+        self._metrics.messages.inc()
+        self._inbox.put(
+            _Arrived(
+                delivery=Delivery(topic=message.topic, payload=bytes(message.payload), retained=message.retain),
+                mid=message.mid,
+                connection=self._connection,
+            )
+        )
+
+    def _on_publish(
+        self, _client: mqtt.Client, _userdata: Any, _mid: int, reason: ReasonCode, _properties: Any
+    ) -> None:
+        if reason.is_failure:
+            # The gateway sends the batch again, so nothing is lost; but a broker's ACL is wrong somewhere.
+            log.error("ingest.receipt_refused reason=%s", reason)
+            self._metrics.receipts_refused.inc()
+
+    def _fail(self, why: str) -> None:
+        self.failure = why
+        log.critical("ingest.failed why=%s", why)
+        self.failed.set()
+
+    # --- the writer's thread ---------------------------------------------------------------------------------
+
+    def _write_until_stopped(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                if group := self._inbox.take():
+                    self._metrics.inbox_bytes.set(self._inbox.size_bytes)
+                    self._take(group)
+        except _Stopped:
+            pass
+        except Exception as error:
+            log.exception("ingest.writer_died")
+            self._fail(f"the writer died: {type(error).__name__}")
+
+    def _take(self, group: list[_Arrived]) -> None:
+        """Commits a group and answers it. One that cannot be committed as a whole is taken message by message."""
+        deliveries = [arrived.delivery for arrived in group]
+        try:
+            receipts = self._commit(lambda connection: accept(connection, deliveries, self._clock()))
+        except _Stopped:
+            raise
+        except Exception as error:
+            log.warning("ingest.group_failed messages=%d error=%s", len(group), type(error).__name__)
+            if len(group) > 1:
+                for arrived in group:
+                    self._take([arrived])
+                return
+            error_class = f"failed in {type(error).__name__}"
+            receipts = [
+                self._commit(lambda connection: set_aside(connection, deliveries[0], "unstorable", error_class))
+            ]
+        self._answer(group, receipts)
+
+    def _commit(self, work: Callable[[Connection], T]) -> T:
+        """Runs `work` in a transaction until PostgreSQL was there for it; raises whatever is not its absence."""
+        delay_s = RETRY_MIN_S
+        while True:
+            try:
+                with self._metrics.transaction_s.time(), db.begin(self._engine) as connection:
+                    result = work(connection)
+                self.database = "ok"
+                return result
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                self.database = "down"
+                log.warning("ingest.database_unavailable error=%s retry_s=%.1f", type(error).__name__, delay_s)
+            if self._stopping.wait(delay_s):
+                raise _Stopped
+            delay_s = min(delay_s * 2, RETRY_MAX_S)
+
+    def _answer(self, group: list[_Arrived], receipts: list[Receipt | None]) -> None:
+        with self._acknowledging:  # nobody connects or disconnects in between
+            for arrived in group:
+                if arrived.connection == self._connection:
+                    self._client.ack(arrived.mid, qos=1)
+                else:
+                    # The broker delivers it again; then it is known. This id may name another message by now.
+                    self._metrics.stale_acknowledgements.inc()
+        for arrived, receipt in zip(group, receipts, strict=True):
+            if receipt is None:
+                continue
+            self._metrics.count(receipt)
+            if arrived.connection == self._connection and (address := topics.read_batch(arrived.delivery.topic)):
+                self._client.publish(topics.receipt(*address), codec.encode(receipt), qos=1)
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether PostgreSQL was away, busy or not ready, so that the same transaction may succeed later.
+
+    Everything else is about the data: trying again would fail again, and block what comes after.
+    """
+    if isinstance(error, PoolTimeout | PendingRollbackError):
+        return True
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(original, psycopg.Error):
+        return False
+    if original.sqlstate is None:
+        return isinstance(original, psycopg.OperationalError | psycopg.InterfaceError)
+    # 22 data exception, 23 integrity violation, 54 program limit: the message. The rest is the server's state:
+    # connection, rollback, resources, intervention, or a schema that is not migrated yet.
+    return original.sqlstate[:2] not in ("22", "23", "54")
+
+
+class _Inbox:
+    """Messages between the two threads, bounded by bytes: `put` waits, and so paho stops reading."""
+
+    def __init__(self) -> None:
+        self._messages: deque[_Arrived] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self.size_bytes = 0
+
+    def put(self, arrived: _Arrived) -> None:
+        with self._changed:
+            # One message may exceed the bound on its own, so it is let in when there is nothing else.
+            self._changed.wait_for(lambda: self._closed or self.size_bytes < INBOX_BYTES)
+            if not self._closed:  # what comes after `close` is never acknowledged, so the broker keeps it
+                self._messages.append(arrived)
+                self.size_bytes += len(arrived.delivery.payload)
+                self._changed.notify_all()
+
+    def take(self) -> list[_Arrived]:
+        """The next group, in order; waits for one, returns [] when closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._messages)
+            deadline = time.monotonic() + LINGER_S
+            while not self._closed and not self._is_full() and (left_s := deadline - time.monotonic()) > 0:
+                self._changed.wait(left_s)
+            group: list[_Arrived] = []
+            group_bytes = 0
+            while (
+                self._messages and not self._closed and len(group) < GROUP_MESSAGES and group_bytes < GROUP_BYTES
+            ):
+                group.append(self._messages.popleft())
+                group_bytes += len(group[-1].delivery.payload)
+            self.size_bytes -= group_bytes
+            self._changed.notify_all()
+            return group
+
+    def _is_full(self) -> bool:
+        return len(self._messages) >= GROUP_MESSAGES or self.size_bytes >= GROUP_BYTES
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+class _Client(mqtt.Client):
+    """paho, except that its thread cannot die unnoticed: an exception in a callback is reported, not swallowed."""
+
+    on_death: Callable[[str], None]
+
+    def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
+        try:
+            return super().loop_forever(timeout, retry_first_connection)
+        except Exception as error:
+            log.exception("ingest.network_thread_died")
+            self.on_death(f"the network thread died: {type(error).__name__}")
+            return MQTTErrorCode.MQTT_ERR_UNKNOWN
+
+
+def _client(settings: Mqtt, on_death: Callable[[str], None]) -> _Client:
+    client = _Client(
+        CallbackAPIVersion.VERSION2, client_id=settings.client_id, protocol=mqtt.MQTTv5, manual_ack=True
+    )
+    client.on_death = on_death
+    client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
+    client.max_inflight_messages_set(RECEIVE_MAXIMUM)  # receipts on their way out
+    if settings.username:
+        client.username_pw_set(settings.username, settings.password)
+    if settings.tls:
+        client.tls_set(ca_certs=settings.tls_ca or None)
+    return client
