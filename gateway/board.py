@@ -16,15 +16,15 @@ from gateway.conversation import Sighting
 from gateway.visits import Visits
 from gateway.wire.messages import Purpose, Reading, Visit
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 VALUE_SHOWN_FOR = timedelta(seconds=60)
 """Long enough to read it aloud and write it down, short enough that the next in the queue does not see it."""
 TILE_SHOWN_FOR = timedelta(minutes=30)
 """Within half an hour staff still know whose it was; later the cloud's page of unclaimed readings is the place."""
 TROUBLE_SHOWN_FOR = timedelta(seconds=30)
 """A conversation that failed is worth a line while the meter is still in somebody's hand."""
-K = TypeVar("K")
-V = TypeVar("V")
-
 TILES_KEPT = 8
 """What fits on the screen in one row."""
 METERS_KEPT = 64
@@ -67,6 +67,7 @@ class Snapshot:
     unsent: int
     saved: int  # since the start
     received: int
+    link: str
     transports: dict[str, str]
     parts_down: tuple[str, ...]
 
@@ -88,6 +89,7 @@ class Board:
         self._talking: dict[str, str] = {}
         self._trouble: dict[str, Trouble] = {}  # address -> what went wrong last
         self._transports: dict[str, str] = {}
+        self._link = "connecting"
         self._parts_down: frozenset[str] = frozenset()
         self._saved = 0
         self._received = 0
@@ -142,6 +144,12 @@ class Board:
             self._transports[name] = state
             self.changed()
 
+    def link(self, state: str) -> None:
+        """How the way to the cloud is: connecting, up, refused, down."""
+        if self._link != state:
+            self._link = state
+            self.changed()
+
     def part(self, name: str, up: bool) -> None:
         """A part of the gateway (uplink, a transport's watcher) crashed, or runs again."""
         if (name in self._parts_down) is up:
@@ -189,8 +197,9 @@ class Board:
             unsent=self._unsent(),
             saved=self._saved,
             received=self._received,
+            link=self._link,
             transports=dict(self._transports),
-            parts_down=tuple(sorted(self._parts_down)),
+            parts_down=self.parts_down,
         )
 
     @property
@@ -202,6 +211,16 @@ class Board:
     def transports(self) -> dict[str, str]:
         """Transport name -> state, for the status message."""
         return dict(self._transports)
+
+    @property
+    def link_state(self) -> str:
+        """The last that `link` was told."""
+        return self._link
+
+    @property
+    def parts_down(self) -> tuple[str, ...]:
+        """Parts that crashed and wait to be started again."""
+        return tuple(sorted(self._parts_down))
 
     async def subscribe(self) -> AsyncIterator[None]:
         """Yields at once, and again whenever something changed; ends when the board closes or has to let go.

@@ -61,10 +61,11 @@ class BleSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxSettings:
-    """How much of the disk unsent readings and raw bytes may take, and what must stay free for everything else."""
+    """How much of the disk readings and raw bytes may take, and what stays free for the rest of the machine."""
 
-    max_mb: int = 512
-    keep_free_mb: int = 200
+    max_mb: int = 1024
+    journal_max_mb: int = 128
+    keep_free_mb: int = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,8 +174,9 @@ def _ble(table: "_Table") -> BleSettings:
 
 def _outbox(table: "_Table") -> OutboxSettings:
     settings = OutboxSettings(
-        max_mb=table.integer("max_mb", 512, 16, 1_000_000),
-        keep_free_mb=table.integer("keep_free_mb", 200, 16, 1_000_000),
+        max_mb=table.integer("max_mb", 1024, 16, 1_000_000),
+        journal_max_mb=table.integer("journal_max_mb", 128, 1, 1_000_000),
+        keep_free_mb=table.integer("keep_free_mb", 256, 16, 1_000_000),
     )
     table.nothing_else()
     return settings

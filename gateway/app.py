@@ -1,0 +1,334 @@
+"""The whole gateway in one event loop: outbox, meters, uplink and screen, each restarted alone when it breaks.
+
+It only puts parts together. What each does is its own module's; every part that has crashed is started again with
+a growing pause while the others go on, but for the outbox: without it nothing may be read from a meter.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sqlite3
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import uvicorn
+
+from gateway import health, uplink
+from gateway.board import Board
+from gateway.buffer.outbox import HeldState, Limits, Outbox, OutboxFull, OutboxInUse, OutboxTooNew
+from gateway.config import Config
+from gateway.docking import Docking
+from gateway.drivers import DRIVERS, recognise
+from gateway.screen.app import Dock, create_app
+from gateway.transports import Transport
+from gateway.visits import BadCode, Visits, normalise_code
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+"""A part that keeps crashing is tried once a minute: soon enough once its cause is gone, and no full log."""
+STEADY_AFTER_S = 60.0
+"""A part that ran this long starts its pauses from the beginning."""
+TICK_S = 1.0
+"""The screen lets go of values to the second."""
+HEARTBEAT_TICKS = 15
+"""How often an unchanged screen is sent again, so that a browser notices a line that died without a word."""
+HOUSEKEEPING_TICKS = 600
+"""Retention is counted in days; every ten minutes is plenty."""
+CLOCK_TICKS = 10
+MB = 1024 * 1024
+SCREEN_STOPS_WITHIN_S = 1
+RESTORED = 50
+"""Readings looked at after a restart: more than the screen can show, and one small query."""
+
+
+class CannotStart(RuntimeError):
+    """Something outside the settings file is in the way; the message says what and what to do."""
+
+
+class OutboxFailed(RuntimeError):
+    """The disk under the outbox fails. Nothing may be read from a meter that cannot be kept: the gateway stops."""
+
+
+async def run(config: Config, *, stop: asyncio.Event | None = None) -> None:
+    """Runs until `stop`, SIGINT or SIGTERM; raises CannotStart or OutboxFailed."""
+    stop = stop or asyncio.Event()
+    listener = _listen(config.screen.host, config.screen.port)
+    try:
+        with _stopped_by_signals(stop):
+            async with opened(config) as outbox:
+                await _Gateway(config, outbox, listener).run(stop)
+    finally:
+        listener.close()
+
+
+class _Gateway:
+    def __init__(self, config: Config, outbox: Outbox, listener: socket.socket) -> None:
+        self._config = config
+        self._outbox = outbox
+        self._listener = listener
+        self._started = _now()
+        self._clock_trusted = self._ask_clock()
+        self._visits = Visits({slot.name: slot.meters for slot in config.slots})
+        self._board = Board(self._visits, clock=_now, unsent=lambda: outbox.stats().unsent)
+        self._docking = Docking(
+            outbox,
+            self._board,
+            self._visits,
+            recognise=recognise,
+            clock=_now,
+            clock_trusted=lambda: self._clock_trusted,
+            local_utc_offset_min=config.local_utc_offset_min,
+        )
+        self._transports: list[Transport] = []
+
+    async def run(self, stop: asyncio.Event) -> None:
+        await self._restore()
+        parts = self._parts()
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._keep_running(*part)) for part in parts]
+                tasks.append(group.create_task(self._keep_house()))
+                _tell_systemd("READY=1")
+                log.info("gateway.started name=%s version=%s", self._config.gateway, health.software())
+                await stop.wait()
+                log.info("gateway.stopping")
+                _tell_systemd("STOPPING=1")
+                self._board.close()
+                for task in tasks:
+                    task.cancel()
+        except* OutboxFailed as failures:
+            raise failures.exceptions[0] from None
+
+    def _parts(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+        parts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("screen", self._serve_screen),
+            ("uplink", self._send),
+        ]
+        if self._config.ble.enabled:
+            from gateway.transports.ble import Ble  # a gateway without a radio does not load bleak
+
+            services = frozenset[str]().union(*(driver.services for driver in DRIVERS))
+            ble = Ble(services, adapter=self._config.ble.adapter)
+            self._transports.append(ble)
+            parts.append((ble.name, lambda: self._docking.watch(ble)))
+        if self._config.virtual is not None:
+            parts += self._virtual_parts()
+        return parts
+
+    def _virtual_parts(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+        from gateway.simulators.virtual_store import VirtualStore  # brings bumble: never on a real gateway
+
+        virtual = self._config.virtual
+        assert virtual is not None  # noqa: S101 - the caller has looked
+        store = VirtualStore(virtual.meters, virtual.cards, virtual.pace_s, virtual.seed)
+        self._transports.append(store.transport)
+        return [
+            ("virtual", lambda: self._docking.watch(store.transport)),
+            ("customers", lambda: store.run(self._open_visit)),
+        ]
+
+    def _open_visit(self, typed: str) -> None:
+        """A virtual customer's card at the first slot's scanner."""
+        with suppress(BadCode):
+            self._visits.open(self._visits.slots[0], normalise_code(typed), _now(), id=uuid4())
+            self._board.changed()
+
+    async def _send(self) -> None:
+        await uplink.run(
+            self._outbox,
+            self._config.mqtt,
+            status=lambda: self._health().status,
+            received=self._board.received,
+            link=self._board.link,
+        )
+
+    async def _serve_screen(self) -> None:
+        dock = Dock(
+            board=self._board,
+            visits=self._visits,
+            slots=self._config.slots,
+            health=self._health,
+            clock=_now,
+            new_id=uuid4,
+            language=self._config.language,
+            local_utc_offset_min=self._config.local_utc_offset_min,
+            host=self._config.screen.host,
+        )
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(dock),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                timeout_graceful_shutdown=SCREEN_STOPS_WITHIN_S,
+            )
+        )
+        # A restarted screen needs the port again, and uvicorn closes what it is given.
+        # uvicorn's own `serve` would take the signals from `run`.
+        await server._serve(sockets=[self._listener.dup()])
+
+    async def _keep_house(self) -> None:
+        """The screen's clock, the transports' states, the outbox's retention, systemd's watchdog."""
+        tick = 0
+        while True:
+            self._board.expire()
+            for transport in self._transports:
+                self._board.transport(transport.name, transport.state)
+            if tick % CLOCK_TICKS == 0:
+                self._clock_trusted = self._ask_clock()
+            if tick % HEARTBEAT_TICKS == 0:
+                self._board.changed()
+                _tell_systemd("WATCHDOG=1")
+            if tick % HOUSEKEEPING_TICKS == 0:
+                await self._housekeep()
+            tick += 1
+            await asyncio.sleep(TICK_S)
+
+    async def _housekeep(self) -> None:
+        try:
+            await self._outbox.housekeep(_now(), clock_trusted=self._clock_trusted)
+        except OutboxFull:
+            log.warning("outbox.full")  # docking says so on the screen; nothing is dropped
+        except Exception as error:
+            log.critical("outbox.failed error=%s", type(error).__name__)
+            raise OutboxFailed("the outbox cannot be written; run `python -m gateway doctor`") from error
+
+    async def _keep_running(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
+        """Runs `part` for ever: when it ends or crashes, again after a pause."""
+        loop = asyncio.get_running_loop()
+        pause_s = FIRST_PAUSE_S
+        while True:
+            began = loop.time()
+            task = asyncio.ensure_future(_awaited(part))
+            steady = loop.call_later(STEADY_AFTER_S, self._board.part, name, True)
+            try:
+                await task
+                log.error("part.ended part=%s", name)
+            except Exception as error:
+                log.error("part.crashed part=%s error=%s at=%s", name, type(error).__name__, _where(error))
+            finally:
+                steady.cancel()
+            self._board.part(name, up=False)
+            if loop.time() - began > STEADY_AFTER_S:
+                pause_s = FIRST_PAUSE_S
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    async def _restore(self) -> None:
+        held = await self._outbox.recent(RESTORED)
+        self._board.restored(
+            (one.reading, one.saved_at, one.state is not HeldState.SAVED) for one in reversed(held)
+        )
+
+    def _health(self) -> health.Health:
+        stats = self._outbox.stats()
+        return health.Health(
+            status=health.status(
+                self._config.gateway,
+                stats,
+                self._board,
+                started=self._started,
+                now=_now(),
+                clock_trusted=self._clock_trusted,
+            ),
+            link=self._board.link_state,
+            parts_down=self._board.parts_down,
+            damaged=stats.damaged,
+        )
+
+    def _ask_clock(self) -> bool:
+        configured = self._config.clock_trusted
+        return health.clock_synchronised() if configured is None else configured
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _awaited(part: Callable[[], Awaitable[None]]) -> None:
+    await part()
+
+
+def _where(error: BaseException) -> str:
+    """The innermost line of our own; a message or a local variable could hold a reading."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return "?"
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+
+
+@asynccontextmanager
+async def opened(config: Config) -> AsyncIterator[Outbox]:
+    """The outbox of these settings; raises CannotStart or OutboxFailed."""
+    try:
+        outbox = await Outbox.open(
+            config.data_directory,
+            gateway=config.gateway,
+            limits=Limits(
+                max_bytes=config.outbox.max_mb * MB,
+                journal_max_bytes=config.outbox.journal_max_mb * MB,
+                reserve_free_bytes=config.outbox.keep_free_mb * MB,
+            ),
+        )
+    except (OutboxInUse, OutboxTooNew) as error:
+        raise CannotStart(str(error)) from None
+    except OSError as error:
+        raise CannotStart(
+            f"the data directory {config.data_directory} cannot be used ({error.strerror}); "
+            "make it writable for this user, or change gateway.data_directory"
+        ) from None
+    except sqlite3.Error as error:
+        raise OutboxFailed(f"the disk under {config.data_directory} fails ({error}); replace the card") from None
+    try:
+        yield outbox
+    finally:
+        await outbox.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """The screen's socket, taken before anything else so that a second gateway gets no further than here."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(64)
+    except OSError as error:
+        listener.close()
+        raise CannotStart(
+            f"the dock screen cannot listen on {host}:{port} ({error.strerror}); "
+            "is another gateway running? Else change screen.port"
+        ) from None
+    return listener
+
+
+@contextmanager
+def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(one, stop.set)
+    try:
+        yield
+    finally:
+        for one in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(one)
+
+
+def _tell_systemd(message: str) -> None:
+    """sd_notify(3) in six lines; does nothing where systemd is not listening."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line, suppress(OSError):
+        line.sendto(message.encode(), address)

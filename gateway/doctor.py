@@ -1,0 +1,314 @@
+"""`python -m gateway doctor`: looks at everything a gateway needs, and says what to do about what is wrong.
+
+It changes nothing and may run beside a running gateway. What the gateway itself reports is `gateway.health`'s.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import sqlite3
+import ssl
+import urllib.request
+from collections.abc import Callable, Coroutine
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeAlias
+from uuid import uuid4
+
+import aiomqtt
+
+from gateway import health
+from gateway.buffer import ranges
+from gateway.buffer.limits import free_mb
+from gateway.buffer.opening import LIVE, damaged_folders
+from gateway.buffer.schema import FILE_NAME, OutboxTooNew, connect_to_read, is_sound, version
+from gateway.buffer.schema import VERSION as OUTBOX_VERSION
+from gateway.config import MQTT_PASSWORD, Config, ConfigError, MqttSettings, load
+from gateway.wire import topics
+
+BROKER_TIMEOUT_S = 8.0
+"""A store's line answers within a second or two; after eight a person at the counter thinks it hangs."""
+DBUS_TIMEOUT_S = 5.0
+LOW_DISK_MB = 500
+"""Log files and one software update need about this much."""
+
+
+class Verdict(StrEnum):
+    """How a check came out; only `fail` keeps the gateway from its work."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One check: what was looked at, how it is, and what to do next where there is something to do."""
+
+    check: str
+    verdict: Verdict
+    found: str
+    todo: str = ""
+
+
+Check: TypeAlias = Callable[[Config], Coroutine[Any, Any, Line]]
+
+
+def main(path: Path, *, as_json: bool) -> int:
+    """Prints one line per check; 0 if none failed, 1 if one did, 2 if the settings cannot be used."""
+    try:
+        config = load(path)
+    except ConfigError as error:
+        for problem in error.problems:
+            _print(Line(check="config", verdict=Verdict.FAIL, found=problem, todo="correct this line"), as_json)
+        return 2
+    _print(_ok("config", f"{path}, gateway {config.gateway}"), as_json)
+    lines = [_checked(name, check, config, as_json) for name, check in CHECKS.items()]
+    return 1 if any(line.verdict is Verdict.FAIL for line in lines) else 0
+
+
+def _checked(name: str, check: Check, config: Config, as_json: bool) -> Line:
+    try:
+        line = asyncio.run(check(config))
+    except Exception as error:  # a doctor that falls ill on one patient still sees the others
+        line = _fail(name, f"{type(error).__name__}: {error}", "report this to the people who make Kangdock")
+    _print(line, as_json)
+    return line
+
+
+def _print(line: Line, as_json: bool) -> None:
+    if as_json:
+        print(
+            json.dumps(
+                {"check": line.check, "verdict": line.verdict, "found": line.found, "todo": line.todo},
+                ensure_ascii=False,
+            ),
+            flush=True,
+        )
+        return
+    print(f"{line.verdict:<5}{line.check:<11}{line.found}", flush=True)
+    if line.todo:
+        print(f"{'':16}-> {line.todo}", flush=True)
+
+
+async def data_directory(config: Config) -> Line:
+    """Whether a file can be made, synced to the disk and removed."""
+    directory = config.data_directory
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / f".doctor-{os.getpid()}"
+        with probe.open("wb") as file:
+            file.write(b"doctor")
+            file.flush()
+            os.fsync(file.fileno())
+        probe.unlink()
+    except OSError as error:
+        user = os.environ.get("USER", "this user")
+        return _fail("data", f"{directory}: {error.strerror}", f"make it writable: chown {user} {directory}")
+    return _ok("data", f"{directory} is writable and syncs")
+
+
+async def outbox(config: Config) -> Line:
+    """Whether the outbox can be read, and what waits in it. Looks only; the gateway may be running."""
+    file = config.data_directory / LIVE / FILE_NAME
+    if not file.exists():
+        return _ok("outbox", "empty: this gateway has not run yet")
+    try:
+        with closing(connect_to_read(file)) as connection:
+            if (found := version(connection)) > OUTBOX_VERSION:
+                return _fail("outbox", str(OutboxTooNew(found)), "start the newer gateway software again")
+            if not is_sound(connection):
+                return _fail(
+                    "outbox",
+                    f"{file} is damaged",
+                    "restart the gateway: it moves the file aside and keeps every reading that can be read; "
+                    "then replace the memory card",
+                )
+            sent = ranges.sent_up_to(connection)
+            (unsent,) = connection.execute("SELECT count(*) FROM reading WHERE seq > ?", (sent,)).fetchone()
+    except sqlite3.Error as error:
+        return _fail("outbox", f"{file}: {error}", "restart the gateway; if this stays, replace the memory card")
+    folders = damaged_folders(config.data_directory)
+    if folders:
+        return _warn(
+            "outbox",
+            f"{unsent} readings wait for the cloud; {len(folders)} damaged file(s) were moved aside",
+            f"replace the memory card; keep {folders[-1]} for the engineer",
+        )
+    return _ok("outbox", f"{unsent} readings wait for the cloud")
+
+
+async def disk(config: Config) -> Line:
+    """How much is free where the outbox lives."""
+    free = free_mb(config.data_directory)
+    if free < config.outbox.keep_free_mb:
+        return _fail("disk", f"{free} MB free", "make room: the gateway refuses readings it cannot keep")
+    if free < LOW_DISK_MB:
+        return _warn("disk", f"{free} MB free", "make room before the next software update")
+    return _ok("disk", f"{free} MB free")
+
+
+async def clock(config: Config) -> Line:
+    """Whether this machine's time can be believed."""
+    if config.clock_trusted is not None:
+        return _ok("clock", f"gateway.clock_trusted = {str(config.clock_trusted).lower()} in the settings")
+    if health.clock_synchronised():
+        return _ok("clock", "synchronised")
+    return _warn(
+        "clock",
+        "not synchronised: readings are kept, but their times are marked untrusted and link to nobody",
+        "switch on a time server: timedatectl set-ntp true",
+    )
+
+
+async def broker(config: Config) -> Line:
+    """Whether the broker is there, takes this login, and lets this gateway publish to its own topic."""
+    mqtt = config.mqtt
+    where = f"{mqtt.host}:{mqtt.port}"
+    try:
+        async with asyncio.timeout(BROKER_TIMEOUT_S):
+            # The uplink's own client id would throw a running gateway off the broker.
+            client = aiomqtt.Client(
+                mqtt.host,
+                mqtt.port,
+                username=mqtt.username or None,
+                password=mqtt.password or None,
+                protocol=aiomqtt.ProtocolVersion.V5,
+                identifier=f"{config.gateway}-doctor-{uuid4().hex[:8]}",
+                tls_params=_tls(mqtt),
+                timeout=BROKER_TIMEOUT_S,
+            )
+            async with client:
+                await client.subscribe(topics.receipts(config.gateway), qos=1)
+                # Retained nothing, understood by nobody: a receipt-less word that only the ACL looks at.
+                await client.publish(f"{topics.ROOT}/{config.gateway}/doctor", b"", qos=1)
+    except aiomqtt.MqttCodeError as error:
+        return _fail("broker", f"{where} refused: {error}", _what_refused(config))
+    except (aiomqtt.MqttError, OSError, TimeoutError, ssl.SSLError) as error:
+        words = str(error) or "no answer"
+        if "authori" in words.lower() or "bad user name" in words.lower():
+            return _fail("broker", f"{where} refused the login: {words}", _what_refused(config))
+        if "CERTIFICATE" in words.upper():
+            return _fail("broker", f"{where}: {words}", "check mqtt.tls_ca and the clock")
+        return _fail(
+            "broker",
+            f"{where} cannot be reached: {words}",
+            "readings are safe on this disk. Check the store's line, then mqtt.host and mqtt.port",
+        )
+    return _ok("broker", f"{where} takes the login {mqtt.username or '(anonymous)'} and our topics")
+
+
+def _tls(mqtt: MqttSettings) -> aiomqtt.TLSParameters | None:
+    if mqtt.tls_ca is None:
+        return None
+    return aiomqtt.TLSParameters(
+        ca_certs=str(mqtt.tls_ca),
+        certfile=str(mqtt.tls_cert) if mqtt.tls_cert else None,
+        keyfile=str(mqtt.tls_key) if mqtt.tls_key else None,
+    )
+
+
+def _what_refused(config: Config) -> str:
+    if not config.mqtt.password and config.mqtt.username:
+        return f"set {MQTT_PASSWORD}; it is empty"
+    return (
+        f"check mqtt.username, {MQTT_PASSWORD} and that the broker's ACL lets {config.gateway} use its own topics"
+    )
+
+
+async def bluetooth(config: Config) -> Line:
+    """Whether BlueZ runs, has the adapter, and the adapter is on and not stuck in a discovery of its own."""
+    if not config.ble.enabled:
+        return _ok("bluetooth", "not used (ble.enabled = false)")
+    from dbus_fast import BusType, Message, MessageType  # a gateway without a radio does not load it
+    from dbus_fast.aio import MessageBus
+
+    try:
+        async with asyncio.timeout(DBUS_TIMEOUT_S):
+            bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+            reply = await bus.call(
+                Message(
+                    destination="org.bluez",
+                    path="/",
+                    interface="org.freedesktop.DBus.ObjectManager",
+                    member="GetManagedObjects",
+                )
+            )
+            bus.disconnect()
+    except TimeoutError:
+        return _fail("bluetooth", "BlueZ does not answer", "systemctl restart bluetooth; then the gateway")
+    except (OSError, EOFError) as error:
+        return _fail("bluetooth", f"no D-Bus: {error}", "apt-get install bluez; systemctl start dbus bluetooth")
+    if reply is None or reply.message_type is MessageType.ERROR:
+        return _fail(
+            "bluetooth", "BlueZ is not running", "apt-get install bluez; systemctl enable --now bluetooth"
+        )
+    adapters = {
+        path.rsplit("/", 1)[-1]: {key: value.value for key, value in interfaces["org.bluez.Adapter1"].items()}
+        for path, interfaces in reply.body[0].items()
+        if "org.bluez.Adapter1" in interfaces
+    }
+    return _judge_adapters(adapters, config.ble.adapter)
+
+
+def _judge_adapters(adapters: dict[str, dict[str, object]], wanted: str) -> Line:
+    name = wanted or min(adapters, default="")
+    if name not in adapters:
+        there = f"there is {', '.join(sorted(adapters))}" if adapters else "there is none"
+        return _fail("bluetooth", f"no adapter {name or 'at all'}; {there}", "plug it in, or change ble.adapter")
+    if not adapters[name].get("Powered"):
+        return _fail("bluetooth", f"{name} is switched off", "rfkill unblock bluetooth; bluetoothctl power on")
+    return _ok("bluetooth", f"{name} is on")
+
+
+async def screen(config: Config) -> Line:
+    """Whether the dock screen's port is free, or held by a gateway."""
+    host, port = config.screen.host, config.screen.port
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            gateway = await asyncio.to_thread(_gateway_at, host, port)
+            if gateway:
+                return _ok("screen", f"gateway {gateway} is running on {host}:{port}")
+            return _fail(
+                "screen", f"{host}:{port}: {error.strerror}", "stop what listens there, or change screen.port"
+            )
+    return _ok("screen", f"{host}:{port} is free")
+
+
+def _gateway_at(host: str, port: int) -> str:
+    there = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - read, not bound
+    try:
+        with urllib.request.urlopen(f"http://{there}:{port}/healthz", timeout=2) as answer:
+            return str(json.load(answer).get("gateway", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+CHECKS: dict[str, Check] = {
+    "data": data_directory,
+    "outbox": outbox,
+    "disk": disk,
+    "clock": clock,
+    "broker": broker,
+    "bluetooth": bluetooth,
+    "screen": screen,
+}
+"""In the order a gateway needs them."""
+
+
+def _ok(check: str, found: str) -> Line:
+    return Line(check=check, verdict=Verdict.OK, found=found)
+
+
+def _warn(check: str, found: str, todo: str) -> Line:
+    return Line(check=check, verdict=Verdict.WARN, found=found, todo=todo)
+
+
+def _fail(check: str, found: str, todo: str) -> Line:
+    return Line(check=check, verdict=Verdict.FAIL, found=found, todo=todo)
