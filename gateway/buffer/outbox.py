@@ -20,13 +20,24 @@ from uuid import UUID
 
 from gateway.buffer import opening, ranges, retention
 from gateway.buffer.limits import Limits, OutboxFull, Room, free_mb
-from gateway.buffer.schema import seal, unseal
+from gateway.buffer.opening import OutboxInUse
+from gateway.buffer.schema import OutboxTooNew, seal, unseal
 from gateway.buffer.times import microseconds, moment
 from gateway.buffer.writer import Overloaded, Writer
 from gateway.wire import codec
 from gateway.wire.messages import MAX_BATCH_BYTES, MAX_BATCH_READINGS, Outcome, Reading, Receipt
 
-__all__ = ["Held", "HeldState", "Limits", "Outbox", "OutboxFull", "OutboxStats", "SealedBatch"]
+__all__ = [
+    "Held",
+    "HeldState",
+    "Limits",
+    "Outbox",
+    "OutboxFull",
+    "OutboxInUse",
+    "OutboxStats",
+    "OutboxTooNew",
+    "SealedBatch",
+]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -318,7 +329,7 @@ class Outbox:
             damaged=tally.damaged,
         )
 
-    async def housekeep(self, now: datetime, *, clock_trusted: bool = True) -> int:
+    async def housekeep(self, now: datetime, *, clock_trusted: bool) -> int:
         """Forgets received readings and raw bytes older than a week; returns how many rows.
 
         Does nothing unless the clock is trusted, and never touches an unsent reading. Call it about hourly.

@@ -7,7 +7,6 @@ tests/gateway/wire/golden are one message of every shape that was ever sent; the
 """
 
 from collections.abc import Iterable
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -72,8 +71,8 @@ def encode(message: Message) -> bytes:
     return _encoder.encode(message)
 
 
-def join_batch(*, id: UUID, gateway: str, sent: datetime, readings: Sequence[bytes]) -> bytes:
-    """A batch of readings that are encoded already, as the outbox keeps them; the same bytes as `encode(Batch(...))`."""
+def join_batch(*, id: UUID, gateway: str, sent: datetime, readings: Iterable[bytes]) -> bytes:
+    """A batch of readings already encoded, as the outbox keeps them; the same bytes as `encode(Batch(...))`."""
     return _encoder.encode(_Envelope(id=id, gateway=gateway, sent=sent, readings=[*map(msgspec.Raw, readings)]))
 
 
