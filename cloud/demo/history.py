@@ -181,15 +181,15 @@ class _Body:
         pressure = {
             Course.HEALTHY: (119, 119),
             Course.CONTROLLED: (129, 128),
-            Course.IMPROVING: (153, 129),
-            Course.UNCONTROLLED: (145, 151),
+            Course.IMPROVING: (156, 129),
+            Course.UNCONTROLLED: (149, 156),
             Course.LAPSED: (138, 143),
         }
         fasting = {
             Course.HEALTHY: (5.2, 5.2),
             Course.CONTROLLED: (6.5, 6.4),
             Course.IMPROVING: (9.4, 6.8),
-            Course.UNCONTROLLED: (8.9, 9.6),
+            Course.UNCONTROLLED: (9.6, 10.3),
             Course.LAPSED: (7.6, 8.3),
         }
         start, end = pressure[member.course if "htn" in member.conditions else Course.HEALTHY]
@@ -222,8 +222,8 @@ class _Body:
     def _blood_pressure(self, moment: datetime) -> dict[str, Decimal]:
         winter = 4 * math.cos(2 * math.pi * (moment.timetuple().tm_yday - 20) / DAYS)
         systolic = self._between(*self._systolic, moment) + winter + self._chance.gauss(0, 6)
-        if self._member.course is Course.UNCONTROLLED and self._chance.random() < 0.012:
-            systolic += self._chance.uniform(22, 38)  # the week the tablets ran out
+        if self._member.course is Course.UNCONTROLLED and self._chance.random() < 0.03:
+            systolic += self._chance.uniform(20, 44)  # the week the tablets ran out
         age = self._member.age_on(moment.date())
         diastolic = systolic * 0.47 + 20 - (age - 60) * 0.2 + self._chance.gauss(0, 4)
         values = {
@@ -239,12 +239,12 @@ class _Body:
         meals = (Meal.FASTING, Meal.POST_MEAL_2H, Meal.RANDOM, Meal.UNKNOWN)
         meal = self._chance.choices(meals, (78, 8, 8, 6) if hour < 10 else (2, 55, 33, 10))[0]
         value = fasting if meal is Meal.FASTING else fasting * 1.36
-        value += self._chance.gauss(0, 0.09 * value)
+        value += self._chance.gauss(0, (0.15 if self._member.course is Course.UNCONTROLLED else 0.09) * value)
         drops = {"insulin", "sulfonylurea"} & set(self._member.medications)
         odd = self._chance.random()
-        if drops and odd < 0.012:
+        if drops and odd < 0.03:
             return {"glucose_mmol_l": tenth(self._chance.uniform(2.7, 3.9))}, {}, meal
-        if "dm" in self._member.conditions and odd > 0.9994:
+        if "dm" in self._member.conditions and odd > 0.998:
             return {}, {"glucose_mmol_l": OffScale.HI if self._chance.random() < 0.7 else OffScale.LO}, meal
         return {"glucose_mmol_l": tenth(max(4.2, value))}, {}, meal
 

@@ -24,6 +24,8 @@ from gateway.clinical import library
 EMERGENCY = 4
 OUTCOMES = ("agreed_to_visit", "seen_by_doctor", "medication_in_order", "remeasured_normal", "wrong_number")
 OUTCOME_WEIGHTS = (38, 22, 20, 15, 5)
+DONE_AFTER_DAYS = ((28, 1.0), (10, 0.55), (3, 0.3), (-1, 0.08))
+"""How many tasks are done by the time they are that old."""
 
 
 def raise_and_work(engine: Engine, past: Sequence[Past], now: datetime, chance: Random) -> int:
@@ -72,7 +74,7 @@ def _work(connection: Connection, chain_id: str, task_id: UUID, now: datetime, c
     """What the store made of the task until `now`: most are done, a few drag on, the newest still wait."""
     task = connection.execute(select(tasks).where(tasks.c.chain_id == chain_id, tasks.c.id == task_id)).one()
     age = now - task.raised_at
-    done = chance.random() < (0.95 if age > timedelta(days=5) else 0.55 if age > timedelta(days=1) else 0.15)
+    done = chance.random() < next(share for days, share in DONE_AFTER_DAYS if age > timedelta(days=days))
     if task.severity >= EMERGENCY:
         done = age > timedelta(hours=6)
     person = _responsible(chain_id, task.store_id, task.severity)
@@ -81,13 +83,13 @@ def _work(connection: Connection, chain_id: str, task_id: UUID, now: datetime, c
     moment = task.raised_at + timedelta(hours=wait_h)
     if person is None or moment >= now:
         return
-    if chance.random() < 0.3 and task.severity < EMERGENCY:
+    if chance.random() < 0.2 and task.severity < EMERGENCY:
         service.claim(connection, person, task_id, moment)
         service.resolve(connection, person, task_id, chance.choice(("no_answer", "call_later")), "", moment)
         moment += timedelta(hours=chance.uniform(5, 30))
         if moment >= now:
             return
-    elif done or chance.random() < 0.4:
+    elif done or chance.random() < 0.25:
         service.claim(connection, person, task_id, moment)
     if done:
         outcome = chance.choices(OUTCOMES, OUTCOME_WEIGHTS)[0]

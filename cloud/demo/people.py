@@ -157,7 +157,7 @@ def members_of(store: Unit, today: date, chance: Random) -> list[Member]:
         # Most who are measured at a pharmacy are between fifty and eighty.
         age_days = int(min(93.0, max(24.0, chance.gauss(65, 10))) * 365.25)
         birth_date = today - timedelta(days=age_days)
-        course = chance.choices(tuple(Course), (18, 40, 16, 16, 10))[0]
+        course = chance.choices(tuple(Course), (16, 38, 16, 21, 9))[0]
         conditions, medications = _health(course, chance)
         shares_phone = made and chance.random() < 0.04  # couples share one: a phone number is not an identity
         made.append(

@@ -56,7 +56,7 @@ name = "counter-1"
 label = "{label}"
 
 [virtual]
-meters = ["glucose", "blood_pressure"]
+meters = ["pressure", "glucose", "pressure"]
 cards = "{cards}"
 pace_s = {pace_s}
 seed = {seed}
