@@ -4,7 +4,7 @@ Pure: the packaged TOML is read at `library()` (once for words and targets), not
 clock. The gateway judges with it while the cloud is away; the cloud judges again, knowing person and history.
 """
 
-from gateway.clinical.facts import Measurement, Person, facts, measurement, vocabulary
+from gateway.clinical.facts import Count, Measurement, Person, Repeat, facts, measurement, vocabulary
 from gateway.clinical.language import ClinicalDataError, Condition, Fact, Facts, holds
 from gateway.clinical.rules import Finding, Rule, SignOff, judge, library, read, signed
 from gateway.clinical.targets import Band, Limit, Verdict, interpret, targets
@@ -14,6 +14,7 @@ __all__ = [
     "Band",
     "ClinicalDataError",
     "Condition",
+    "Count",
     "Fact",
     "Facts",
     "Finding",
@@ -21,6 +22,7 @@ __all__ = [
     "Measurement",
     "Person",
     "Protocol",
+    "Repeat",
     "Rule",
     "Severity",
     "SignOff",

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -89,10 +90,18 @@ def signed(rule: Rule) -> bool:
 
 
 def library(directory: Traversable | None = None) -> tuple[Rule, ...]:
-    """Every rule in `directory`'s *.toml (default: the packaged library); raises ClinicalDataError."""
-    folder = directory or resources.files("gateway.clinical").joinpath("library")
+    """Every rule in `directory`'s *.toml (default: the packaged library, read once); raises ClinicalDataError."""
+    return _packaged() if directory is None else _load(directory)
+
+
+@cache
+def _packaged() -> tuple[Rule, ...]:
+    return _load(resources.files("gateway.clinical").joinpath("library"))
+
+
+def _load(directory: Traversable) -> tuple[Rule, ...]:
     rules: dict[str, Rule] = {}
-    for file in sorted(folder.iterdir(), key=lambda f: f.name):
+    for file in sorted(directory.iterdir(), key=lambda f: f.name):
         if not file.name.endswith(".toml"):
             continue
         for rule in read(file.read_text("utf-8"), file.name):
