@@ -16,7 +16,7 @@ from gateway.transports.ble import Backend, Ble
 from gateway.transports.bumble_backend import BumbleClient, BumbleScanner, Typist
 
 SERVICES = frozenset({"1808", "1810"})
-NOON = datetime(2026, 3, 5, 12, 0)
+NOON = datetime.fromisoformat("2026-03-05T12:00")
 WITHIN_S = 20.0
 """Ends a test that hangs; none is judged by it."""
 

@@ -75,14 +75,13 @@ def test_a_second_request_while_records_are_coming_is_refused_and_the_first_goes
         meter = glucose_meter(faults=Faults(pause_s=0.05))
         for _ in range(3):
             meter.measure(Decimal("5.4"))
-        async with bumble_bench(meter) as bench:
-            async with bench.ble.open(await bench.sighting_of("VGM")) as link:
-                await listen(link)
+        async with bumble_bench(meter) as bench, bench.ble.open(await bench.sighting_of("VGM")) as link:
+            await listen(link)
+            await link.write("2a52", REPORT_ALL, True)
+            with pytest.raises(Refused) as refused:
                 await link.write("2a52", REPORT_ALL, True)
-                with pytest.raises(Refused) as refused:
-                    await link.write("2a52", REPORT_ALL, True)
-                assert refused.value.reason == "procedure_already_in_progress"
-                assert [(await link.receive(WITHIN_S))[0] for _ in range(4)] == ["2a18"] * 3 + ["2a52"]
+            assert refused.value.reason == "procedure_already_in_progress"
+            assert [(await link.receive(WITHIN_S))[0] for _ in range(4)] == ["2a18"] * 3 + ["2a52"]
 
     asyncio.run(scenario())
 
@@ -111,7 +110,8 @@ def test_what_arrived_before_a_loss_is_handed_out_before_the_loss_is_reported():
 def test_silence_is_silence_and_not_a_loss():
     async def scenario():
         async with bumble_bench(pressure_cuff()) as bench:
-            async with bench.ble.open(await bench.sighting_of("VBP")) as link:
+            sighting = await bench.sighting_of("VBP")
+            async with bench.ble.open(sighting) as link:
                 await link.subscribe("2a35")
                 assert await link.receive(0.05) is None
 

@@ -1,0 +1,346 @@
+"""One meter at the dock: recognised, talked to, every byte journalled, every record vouched for and kept.
+
+How bytes move is `gateway.transports`', what they mean `gateway.drivers`', what a reading is `gateway.vouch`'s,
+where it is kept `gateway.buffer`'s, and who stands at the counter `gateway.visits`'. This is where they meet.
+"""
+
+import asyncio
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID, uuid4
+
+from gateway import drivers
+from gateway.conversation import (
+    Context,
+    ConversationError,
+    Driver,
+    Garbled,
+    Lost,
+    Record,
+    Refused,
+    Sighting,
+)
+from gateway.converse import Link, converse
+from gateway.transports import Transport
+from gateway.vouch import Circumstances, vouch
+from gateway.wire.messages import Device, Reading, Visit
+
+log = logging.getLogger(__name__)
+
+HEADER = "@conversation"
+"""The journal's first row of a conversation: what `gateway.rejournal` needs to know besides the bytes."""
+
+REST_S = 5.0
+"""After a conversation: long enough for a meter to notice the line is closed and stop calling."""
+REST_LONGEST_S = 60.0
+"""A meter that keeps calling and has nothing new is asked after 5, 10, 20, 40 and then every 60 s: often enough
+for the next customer, seldom enough for its battery."""
+RETRY_S = 1.0
+"""After a lost line: the next sighting resumes at once, then after 1, 2, 4 ... 30 s."""
+RETRY_LONGEST_S = 30.0
+GONE_AFTER_S = 20.0
+"""A meter not heard for so long was put away; when it calls again it has something to say. BlueZ reports a steady
+caller at least every 10 s."""
+METERS_REMEMBERED = 256
+RECORDS_PER_ARRIVAL = 1000
+"""More than fit into one frame of any meter."""
+WATCH_AGAIN_S = 5.0
+"""Before a transport whose watching failed is watched again."""
+
+
+class Outbox(Protocol):
+    """What docking needs of `gateway.buffer.outbox.Outbox`."""
+
+    async def journal(self, conversation: UUID, at: datetime, channel: str, data: bytes) -> None:
+        """Raw bytes, on disk on return."""
+
+    async def put(self, readings: Sequence[Reading]) -> int:
+        """Readings, on disk on return; how many were new."""
+
+    async def mark(self, driver: str, device_key: str) -> str | None:
+        """What a driver last remembered of a meter."""
+
+    async def set_mark(self, driver: str, device_key: str, value: str) -> None:
+        """Remembers."""
+
+
+class Board(Protocol):
+    """What docking tells `gateway.board.Board`."""
+
+    def seen(self, sighting: Sighting) -> None:
+        """A meter is within reach."""
+
+    def talking(self, address: str, name: str) -> None:
+        """A conversation began."""
+
+    def saved(self, reading: Reading) -> None:
+        """A reading is on disk."""
+
+    def ended(self, address: str, error: str | None) -> None:
+        """A conversation ended."""
+
+
+class Visits(Protocol):
+    """What docking asks `gateway.visits.Visits`."""
+
+    def slot_of(self, address: str) -> str | None:
+        """Where this meter lies."""
+
+    def at(self, slot: str | None, moment: datetime) -> Visit | None:
+        """Whose visit is open there."""
+
+
+class Docking:
+    """Watches transports and reads the meters they see. One conversation per meter at a time."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        board: Board,
+        visits: Visits,
+        *,
+        clock: Callable[[], datetime],
+        clock_trusted: Callable[[], bool],
+        local_utc_offset_min: int = 480,
+        recognise: Callable[[Sighting], Driver | None] = drivers.recognise,
+        new_id: Callable[[], UUID] = uuid4,
+    ) -> None:
+        self._outbox = outbox
+        self._board = board
+        self._visits = visits
+        self._recognise = recognise
+        self._clock = clock
+        self._clock_trusted = clock_trusted
+        self._new_id = new_id
+        self._offset_min = local_utc_offset_min
+        self._manners = Manners()
+
+    async def watch(self, transport: Transport) -> None:
+        """Reads every known meter that `transport` sees, for ever; no meter's failure ends it."""
+        async with asyncio.TaskGroup() as conversations:
+            while True:
+                try:
+                    async with aclosing(transport.sightings()) as sightings:
+                        async for sighting in sightings:
+                            self._greet(sighting, transport, conversations)
+                except Exception:
+                    log.exception("docking.watch_failed transport=%s", transport.name)
+                await asyncio.sleep(WATCH_AGAIN_S)
+
+    async def dock(self, driver: Driver, sighting: Sighting, link: Link) -> int:
+        """One conversation to its end; how many of its readings were new. Raises ConversationError, OutboxFull."""
+        now = self._clock()
+        known = await self._outbox.mark(driver.name, sighting.address) if sighting.transport == "ble" else None
+        context = Context(sighting=sighting, now=now, last_record=known, local_utc_offset_min=self._offset_min)
+        custody = Custody(
+            outbox=self._outbox,
+            driver=driver.name,
+            sighting=sighting,
+            conversation=self._new_id(),
+            clock=self._clock,
+            clock_trusted=self._clock_trusted,
+            visit_at=lambda moment: self._visits.at(self._visits.slot_of(sighting.address), moment),
+            local_utc_offset_min=self._offset_min,
+            saved=self._board.saved,
+        )
+        # An outbox with no room refuses here, before the meter has said anything it might then forget.
+        await custody.journal(HEADER, header(driver.name, context, self._clock_trusted()))
+        await converse(driver.talk(context), link, custody)
+        return custody.new
+
+    def _greet(self, sighting: Sighting, transport: Transport, conversations: asyncio.TaskGroup) -> None:
+        driver = self._recognise(sighting)
+        if driver is None:
+            return
+        self._board.seen(sighting)
+        if self._manners.may_talk(sighting.address, asyncio.get_running_loop().time()):
+            self._manners.begun(sighting.address)
+            conversations.create_task(self._talk(driver, sighting, transport))
+
+    async def _talk(self, driver: Driver, sighting: Sighting, transport: Transport) -> None:
+        self._board.talking(sighting.address, sighting.name)
+        error: str | None = None
+        new = 0
+        try:
+            async with transport.open(sighting) as link:
+                new = await self.dock(driver, sighting, link)
+        except ConversationError as ended:
+            error = _word(ended)
+            log.info("docking.ended driver=%s error=%s", driver.name, error)
+        except Exception as failure:
+            # Also a driver's mistake: the bytes are in the journal, and the other meters must go on being read.
+            error = "failed"
+            log.exception("docking.failed driver=%s error=%s", driver.name, type(failure).__name__)
+        else:
+            log.info("docking.done driver=%s new=%d", driver.name, new)
+        finally:
+            self._manners.ended(sighting.address, asyncio.get_running_loop().time(), well=error is None, new=new)
+            self._board.ended(sighting.address, error)
+
+
+@dataclass(kw_only=True)
+class Custody:
+    """See `converse.Keeper`: journals, vouches and keeps what one conversation brings."""
+
+    outbox: Outbox
+    driver: str
+    sighting: Sighting
+    conversation: UUID
+    clock: Callable[[], datetime]
+    clock_trusted: Callable[[], bool]
+    visit_at: Callable[[datetime], Visit | None]
+    local_utc_offset_min: int
+    saved: Callable[[Reading], None]
+    new: int = 0
+    _facts: dict[str, str] = field(default_factory=dict)
+    _clock_offset_s: float | None = None
+    _arrivals: int = 0
+    _decoded: int = 0  # records since the last arrival
+    _emitted: bool = False
+
+    async def journal(self, channel: str, data: bytes) -> None:
+        """See Keeper."""
+        self.count()
+        await self.outbox.journal(self.conversation, self.clock(), channel, data)
+
+    def count(self) -> None:
+        """Numbers what arrives. A record's number comes from the bytes it is in, so that replaying them with a
+        repaired decoder, which may see records that the old one missed, gives all others the ids they had."""
+        self._arrivals += 1
+        self._decoded = 0
+
+    async def save(self, record: Record) -> None:
+        """See Keeper."""
+        received = self.clock()
+        reading = vouch(
+            record,
+            Circumstances(
+                device=self.device,
+                driver=self.driver,
+                conversation=self.conversation,
+                received=received,
+                clock_offset_s=self._clock_offset_s,
+                gateway_clock_trusted=self.clock_trusted(),
+                local_utc_offset_min=self.local_utc_offset_min,
+                visit=self.visit_at(received),
+                arrival=self._arrivals * RECORDS_PER_ARRIVAL + self._decoded,
+            ),
+        )
+        self._decoded += 1
+        self._emitted = True
+        self.new += await self.outbox.put([reading])
+        self.saved(reading)
+
+    async def note(self, what: str, value: str) -> None:
+        """See Keeper. The serial is part of every reading's identity, so it comes before the first of them."""
+        if what == "serial" and self._emitted and value != self._facts.get(what):
+            raise Garbled("serial_after_record")
+        if what == "clock":
+            self._clock_offset_s = self._behind(datetime.fromisoformat(value))
+        self._facts[what] = value
+
+    async def remember(self, value: str) -> None:
+        """See Keeper."""
+        await self.outbox.set_mark(self.driver, self.sighting.address, value)
+
+    @property
+    def device(self) -> Device:
+        """The meter, as far as it has told."""
+        serial = self._facts.get("serial", "")
+        return Device(
+            key=serial or self.sighting.address,
+            maker=self._facts.get("maker", ""),
+            model=self._facts.get("model", ""),
+            serial=serial,
+            address=self.sighting.address,
+            firmware=self._facts.get("firmware", ""),
+        )
+
+    def _behind(self, shown: datetime) -> float:
+        """Seconds the meter's naive clock is behind the gateway's; negative where it is ahead."""
+        local = self.clock().timestamp() + self.local_utc_offset_min * 60
+        return local - (shown - datetime(1970, 1, 1)).total_seconds()  # noqa: DTZ001 - naive, as the meter says it
+
+
+class Manners:
+    """When a meter may be talked to again. Times are seconds of one monotonic clock."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, _Meter] = OrderedDict()
+
+    def may_talk(self, address: str, now: float) -> bool:
+        """Whether to answer this sighting."""
+        meter = self._known.setdefault(address, _Meter(heard=now))
+        self._known.move_to_end(address)
+        if len(self._known) > METERS_REMEMBERED:
+            self._known.popitem(last=False)
+        away = now - meter.heard
+        meter.heard = now
+        if meter.busy:
+            return False
+        if away > GONE_AFTER_S:
+            meter.rest = 0
+            return True
+        return now >= meter.until
+
+    def begun(self, address: str) -> None:
+        """A conversation with it begins."""
+        self._known[address].busy = True
+
+    def ended(self, address: str, now: float, *, well: bool, new: int) -> None:
+        """It ended, with `new` readings."""
+        meter = self._known.setdefault(address, _Meter(heard=now))
+        meter.busy = False
+        meter.heard = now
+        shortest, longest = (REST_S, REST_LONGEST_S) if well else (RETRY_S, RETRY_LONGEST_S)
+        if new or well != meter.well:
+            meter.rest = 0
+        meter.well = well
+        meter.until = now + min(longest, shortest * 2**meter.rest)
+        meter.rest += 1
+
+
+@dataclass(slots=True, kw_only=True)
+class _Meter:
+    heard: float
+    until: float = 0.0
+    rest: int = 0
+    well: bool = True
+    busy: bool = False
+
+
+def header(driver: str, context: Context, clock_trusted: bool) -> bytes:
+    """The first row of a conversation in the journal."""
+    sighting = context.sighting
+    return json.dumps(
+        {
+            "driver": driver,
+            "transport": sighting.transport,
+            "address": sighting.address,
+            "name": sighting.name,
+            "services": sorted(sighting.services),
+            "usb_id": sighting.usb_id,
+            "last_record": context.last_record,
+            "local_utc_offset_min": context.local_utc_offset_min,
+            "clock_trusted": clock_trusted,
+        },
+        ensure_ascii=False,
+    ).encode()
+
+
+def _word(error: ConversationError) -> str:
+    match error:
+        case Refused():
+            return "refused"
+        case Garbled():
+            return "garbled"
+        case Lost():
+            return "lost"
+        case _:
+            return "failed"

@@ -1,0 +1,131 @@
+"""Plays a journalled conversation through its driver again: a decoder's mistake is repaired without the meter.
+
+Many cuffs deliver a record once and forget it: the bytes in the journal are then all there is. Readings that were
+decoded correctly come out with the ids they already have, so replaying is harmless. Talking to meters is
+`gateway.docking`'s.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from gateway.conversation import Context, Driver, Lost, Refused, Sighting
+from gateway.converse import converse
+from gateway.docking import HEADER, Custody
+from gateway.docking import Outbox as DockingOutbox
+from gateway.wire.messages import Reading
+
+SILENCES_AT_END = 3
+"""A driver that keeps waiting after the last journalled byte is told three times that nothing comes."""
+
+
+class Outbox(DockingOutbox, Protocol):
+    """What replaying needs of `gateway.buffer.outbox.Outbox`."""
+
+    async def journal_of(self, conversation: UUID) -> Sequence[tuple[datetime, str, bytes]]:
+        """The journalled rows of one conversation as (at, channel, data), oldest first."""
+
+
+class NotReplayable(ValueError):
+    """There is no such conversation in the journal, or no such driver in this software."""
+
+
+async def replay_journal(
+    outbox: Outbox,
+    conversation: UUID,
+    *,
+    drivers: Mapping[str, Driver],
+    saved: Callable[[Reading], None] = lambda reading: None,
+) -> int:
+    """Decodes one conversation again and keeps what is new; how many were. Raises NotReplayable, or as converse.
+
+    A replayed reading belongs to no visit: who stood there then is not in the journal, so staff claim it.
+    """
+    rows = list(await outbox.journal_of(conversation))
+    if not rows or rows[0][1] != HEADER:
+        raise NotReplayable(f"the journal no longer holds the beginning of conversation {conversation}")
+    began, _, header = rows[0]
+    facts: dict[str, Any] = json.loads(header)
+    driver = drivers.get(facts["driver"])
+    if driver is None:
+        raise NotReplayable(f"this software has no driver {facts['driver']!r}")
+    sighting = Sighting(
+        transport=facts["transport"],
+        address=facts["address"],
+        name=facts["name"],
+        services=frozenset(facts["services"]),
+        usb_id=facts["usb_id"],
+    )
+    tape = Tape(began, rows[1:])
+    custody = _Replay(
+        outbox=outbox,
+        driver=driver.name,
+        sighting=sighting,
+        conversation=conversation,
+        clock=lambda: tape.at,
+        clock_trusted=lambda: bool(facts["clock_trusted"]),
+        visit_at=lambda moment: None,
+        local_utc_offset_min=facts["local_utc_offset_min"],
+        saved=saved,
+    )
+    context = Context(
+        sighting=sighting,
+        now=began,
+        last_record=facts["last_record"],
+        local_utc_offset_min=facts["local_utc_offset_min"],
+    )
+    with suppress(Lost):  # the tape is over: whatever it held is kept
+        await converse(driver.talk(context), tape, custody)
+    return custody.new
+
+
+class Tape:
+    """See `converse.Link`: answers with journalled bytes in their old order; `at` is when the last one came."""
+
+    def __init__(self, began: datetime, rows: Sequence[tuple[datetime, str, bytes]]) -> None:
+        self.at = began
+        self._rows = list(reversed(rows))
+        self._subscribed: set[str] = set()
+        self._silences = 0
+
+    async def pair(self) -> None:
+        """See Link."""
+
+    async def subscribe(self, channel: str) -> None:
+        """See Link."""
+        self._subscribed.add(channel)
+
+    async def read(self, channel: str) -> bytes:
+        """See Link; a read that was refused then left no bytes, and is refused again."""
+        if self._rows and self._rows[-1][1] == channel:
+            return self._next()[1]
+        raise Refused("not_in_journal")
+
+    async def write(self, channel: str, data: bytes, acknowledged: bool) -> None:
+        """See Link."""
+
+    async def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
+        """See Link; a serial line's channel is "" and needs no subscription."""
+        if self._rows and (self._rows[-1][1] in self._subscribed or self._rows[-1][1] == ""):
+            return self._next()
+        if not self._rows:
+            self._silences += 1
+            if self._silences > SILENCES_AT_END:
+                raise Lost("the journal ends here")
+        return None
+
+    def _next(self) -> tuple[str, bytes]:
+        self.at, channel, data = self._rows.pop()
+        return channel, data
+
+
+class _Replay(Custody):
+    async def journal(self, channel: str, data: bytes) -> None:
+        """These bytes are in the journal already."""
+        self.count()
+
+    async def remember(self, value: str) -> None:
+        """The meter has moved on since; an old mark would only make the next conversation longer."""
