@@ -22,6 +22,8 @@ START_TIMEOUT_S = 30.0
 """A cold PostgreSQL after SIGKILL replays its log; a Pi's card makes that slow."""
 
 BROKER_CONFIG = """\
+# Started by root it would become the user mosquitto, who may not write here; anybody else's word is ignored.
+user root
 listener {port} 127.0.0.1
 allow_anonymous true
 persistence true
