@@ -112,15 +112,15 @@ def _open(live: Path, gateway: str, now_us: int) -> sqlite3.Connection:
         if not ranges.newest_fits(connection, gateway):
             raise _Damaged("batch_range")
         connection.execute("BEGIN IMMEDIATE")
-        found = add_carved(iter(in_log), connection, now_us=now_us)
+        found = add_carved(in_log, connection, now_us=now_us)
         connection.execute("COMMIT")
         if found:
             log.warning("outbox.found_in_log rows=%d", found)
     except sqlite3.DatabaseError as error:
-        connection.close()
+        schema.close_leaving_log(connection, file)
         raise _damage_or(error) from None
     except BaseException:
-        connection.close()
+        schema.close_leaving_log(connection, file)
         raise
     schema.sync_directory(live)
     return connection

@@ -6,7 +6,6 @@ Carrying batches is `gateway.uplink`'s, deciding what is a reading `gateway.vouc
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import sqlite3
@@ -21,7 +20,7 @@ from uuid import UUID
 from gateway.buffer import opening, ranges, retention
 from gateway.buffer.limits import Limits, OutboxFull, Room, free_mb
 from gateway.buffer.opening import OutboxInUse
-from gateway.buffer.schema import OutboxTooNew, seal, unseal
+from gateway.buffer.schema import FILE_NAME, OutboxTooNew, close_leaving_log, seal, unseal
 from gateway.buffer.times import microseconds, moment
 from gateway.buffer.writer import Overloaded, Writer
 from gateway.wire import codec
@@ -378,8 +377,7 @@ class Outbox:
         return connection
 
     def _recover(self, connection: sqlite3.Connection) -> sqlite3.Connection:
-        with contextlib.suppress(sqlite3.Error):
-            connection.close()
+        close_leaving_log(connection, self._directory / opening.LIVE / FILE_NAME)
         opening.set_aside(self._directory, "found_while_open")
         return self._start()
 

@@ -10,7 +10,7 @@ import re
 import sqlite3
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,9 +47,10 @@ def salvage(damaged: Path, into: sqlite3.Connection, *, gateway: str, now_us: in
     """Copies what is sound in folder `damaged` into an open, migrated outbox, in one transaction."""
     into.execute("BEGIN IMMEDIATE")
     try:
+        # First, since SQLite deletes the log of a file it finds empty, even when it may only read.
+        found = [body for name in (FILE_NAME, f"{FILE_NAME}-wal") for body in carve(damaged / name)]
         rows, journal = _copy_rows(damaged / FILE_NAME, into, gateway)
-        files = [damaged / FILE_NAME, damaged / f"{FILE_NAME}-wal"]
-        carved = add_carved((body for file in files for body in carve(file)), into, now_us=now_us)
+        carved = add_carved(found, into, now_us=now_us)
         into.execute("COMMIT")
     except BaseException:
         into.execute("ROLLBACK")
@@ -57,7 +58,7 @@ def salvage(damaged: Path, into: sqlite3.Connection, *, gateway: str, now_us: in
     return Salvaged(rows=rows, carved=carved, journal=journal)
 
 
-def add_carved(bodies: Iterator[bytes], into: sqlite3.Connection, *, now_us: int) -> int:
+def add_carved(bodies: Iterable[bytes], into: sqlite3.Connection, *, now_us: int) -> int:
     """Adds readings found by `carve` that the outbox does not have, at its end; returns how many."""
     added = 0
     for payload in bodies:
@@ -138,7 +139,7 @@ def _wal_checksum(data: bytes, order: str) -> tuple[int, int]:
 
 
 def _copy_rows(file: Path, into: sqlite3.Connection, gateway: str) -> tuple[int, int]:
-    if not file.exists():
+    if not file.exists() or file.stat().st_size == 0:
         return 0, 0
     rows = journal = 0
     with closing(connect_to_read(file)) as damaged:

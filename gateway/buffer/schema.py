@@ -10,6 +10,7 @@ Order and retention go by `seq`, never by a time: a Pi has no clock before NTP.
 import os
 import sqlite3
 import zlib
+from contextlib import closing, suppress
 from pathlib import Path
 
 FILE_NAME = "outbox.sqlite"
@@ -106,6 +107,16 @@ def connect(file: Path) -> sqlite3.Connection:
 def connect_to_read(file: Path) -> sqlite3.Connection:
     """A connection that cannot write, for looking at an outbox that may be in use or damaged."""
     return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5.0)
+
+
+def close_leaving_log(connection: sqlite3.Connection, file: Path) -> None:
+    """Closes a damaged file as it is: SQLite's last writer would fold in what it understands of the log and delete
+    the rest, which is all that is left of some readings."""
+    with closing(connect_to_read(file)) as onlooker:
+        with suppress(sqlite3.Error):
+            onlooker.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        with suppress(sqlite3.Error):
+            connection.close()
 
 
 def refuse_newer(connection: sqlite3.Connection) -> None:
