@@ -127,24 +127,24 @@ SURNAMES = (
     *("徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧" * 2),
     *"程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎余潘杜戴夏钟汪田任姜范方石姚谭廖邹熊金陆郝孔白崔康毛邱秦江史顾侯邵孟龙",
 )
-# What parents chose changed with the decades: (born before, men, women).
+# What parents chose changed with the decades: (older than, men, women).
 GIVEN_NAMES: tuple[tuple[int, str, str], ...] = (
     (
-        1958,
+        67,
         "德厚 福生 长贵 树林 振华 玉堂 永康 国栋 大年 守义 仁杰 金山 来顺 庆余 世昌 广田",
         "秀英 桂兰 玉珍 凤英 淑芬 素贞 翠花 月娥 兰英 桂芳 玉梅 秀珍 惠兰 淑贤 雪梅 春香",
     ),
     (
-        1970,
+        56,
         "建国 卫东 志强 国庆 建军 永红 红旗 学军 跃进 援朝 海生 新民 保国 爱民 文革 向阳",
         "红梅 丽华 建英 秀兰 爱华 玉华 卫红 桂香 冬梅 美玲 春燕 彩霞 敏 金凤 秋菊 小红",
     ),
     (
-        1985,
+        41,
         "伟 勇 军 强 涛 明 超 斌 刚 海波 晓东 志刚 文斌 立新 俊杰 宏伟",
         "静 丽 艳 娟 敏 燕 霞 芳 晓燕 海燕 婷 莉 雪 慧 玉洁 红霞",
     ),
-    (2100, "浩然 子轩 宇航 博文 嘉伟 俊 鹏 晨", "欣怡 雨欣 佳慧 思琪 梦婷 倩 悦 雯"),
+    (0, "浩然 子轩 宇航 博文 嘉伟 俊 鹏 晨", "欣怡 雨欣 佳慧 思琪 梦婷 倩 悦 雯"),
 )
 
 
@@ -165,7 +165,7 @@ def members_of(store: Unit, today: date, chance: Random) -> list[Member]:
                 chain_id=store.chain_id,
                 id=uuid5(PEOPLE, f"member/{store.chain_id}/{store.id}/{number}"),
                 code=card_code(store, number),
-                name=_name(sex, birth_date.year, chance),
+                name=_name(sex, age_days / 365.25, chance),
                 sex=sex,
                 birth_date=birth_date,
                 phone=made[-1].phone if shares_phone else _phone(store, number, chance),
@@ -191,8 +191,8 @@ def card_code(store: Unit, number: int) -> str:
     return f"{digits}{-total % 10}"
 
 
-def _name(sex: str, born: int, chance: Random) -> str:
-    men, women = next((men, women) for before, men, women in GIVEN_NAMES if born < before)
+def _name(sex: str, age: float, chance: Random) -> str:
+    men, women = next((men, women) for older_than, men, women in GIVEN_NAMES if age > older_than)
     return f"{chance.choice(SURNAMES)}{chance.choice((men if sex == 'male' else women).split())}"
 
 
