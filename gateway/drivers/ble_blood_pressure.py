@@ -56,11 +56,11 @@ def talk(context: Context) -> Talk:
     turned = any(model in about.model or model in context.sighting.name for model in TURNED_AROUND)
     parse = frames.bm85_measurement if turned else frames.measurement
     yield from subscribe(MEASUREMENT)
-    timeout_s = FIRST_TIMEOUT_S
-    while not isinstance(event := (yield from _wait(timeout_s)), Silence):
+    told = False
+    while not isinstance(event := (yield from _next(told)), Silence):
         if event.channel != MEASUREMENT:
             continue
-        timeout_s = IDLE_TIMEOUT_S
+        told = True
         try:
             made = record_of(parse(event.data))
         except Garbled as garbled:  # one bad frame must not cost the records behind it
@@ -72,14 +72,14 @@ def talk(context: Context) -> Talk:
                 yield from emit(made)
 
 
-def _wait(timeout_s: float) -> Step[Arrived | Silence]:
-    """As `wait`; a cuff that hangs up once it has told something has simply finished."""
+def _next(told: bool) -> Step[Arrived | Silence]:
+    """What comes next. A cuff that hangs up once it has `told` something has simply finished."""
     try:
-        return (yield from wait(timeout_s))
+        return (yield from wait(IDLE_TIMEOUT_S if told else FIRST_TIMEOUT_S))
     except Lost:
-        if timeout_s == IDLE_TIMEOUT_S:
-            return Silence()
-        raise
+        if not told:
+            raise
+        return Silence()
 
 
 def record_of(it: frames.Measurement) -> Record | NoReading:

@@ -41,6 +41,8 @@ CONTEXT = "2a34"
 
 TRANSFER_TIMEOUT_S = 30.0
 """Glucose Profile 1.0, 5.6: a collector's timer is 30 s, restarted by every notification."""
+COUNT_TIMEOUT_S = 10.0
+"""Counting reads no records, and what follows does not depend on it."""
 ABORT_TIMEOUT_S = 5.0
 """An abort is a courtesy to a meter already in trouble; it is not worth a customer's time."""
 
@@ -158,6 +160,7 @@ class _Transfer:
         """Only while nothing before the last record is waiting, and only in the memory we think it is."""
         if self._last_key and not self._waiting and self._same_memory:
             yield from remember(self._last_key)
+            self._last_key = ""
 
     def _ended(self, response: racp.Response) -> bool:
         match response.code:
@@ -185,16 +188,20 @@ _PARSERS: dict[str, Callable[[bytes], frames.Measurement | frames.GlucoseContext
 def _count() -> Step[int | None]:
     """How many records the meter says it has; None where it will not say. Never relied on: it may change."""
     yield from _ask(racp.COUNT_ALL)
-    while not isinstance(event := (yield from wait(TRANSFER_TIMEOUT_S)), Silence):
+    while not isinstance(event := (yield from wait(COUNT_TIMEOUT_S)), Silence):
         if event.channel != RACP:
             continue
-        match racp.parse(event.data):
+        try:
+            said = racp.parse(event.data)
+        except Garbled:
+            return None
+        match said:
             case racp.Count(count=count):
                 yield from note("records", str(count))
                 return count
             case racp.Response(request_op=racp.Op.REPORT_NUMBER, code=code):
                 return 0 if code == Code.NO_RECORDS_FOUND else None
-    raise Garbled("racp_no_answer")
+    return None
 
 
 def _ask(request: bytes) -> Step[None]:
@@ -268,7 +275,7 @@ def record_of(
         # i-SENS meters send a ketone value as if it were glucose, so glucose's factor gives back what is shown.
         values = {quantity: canonical("glucose_mmol_l", it.concentration, it.unit)}
         value, unit = frames.display(it.concentration, it.unit)
-        shown = (Shown(quantity=quantity, value=f"{value.normalize():f}", unit=unit),)
+        shown = (Shown(quantity=quantity, value=f"{value:f}", unit=unit),)
     control = it.type == frames.CONTROL_SOLUTION_TYPE or it.location == frames.CONTROL_SOLUTION_LOCATION
     flags = [flag for flag in announced if flag in ("battery_low", "time_fault")]
     if meal == _POST_PRANDIAL:

@@ -1,0 +1,148 @@
+"""Whatever a meter or an attacker sends: fields or a named error, readings or an end, and never a hang."""
+
+import contextlib
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.conversation import (
+    Arrived,
+    Context,
+    ConversationError,
+    Done,
+    Emit,
+    Garbled,
+    Lost,
+    Read,
+    Refused,
+    Sighting,
+    Silence,
+    Wait,
+)
+from gateway.decode import decode
+from gateway.drivers import DECODERS, DRIVERS
+from gateway.transcript_text import Malformed, parse, write
+from gateway.vouch import Circumstances, vouch
+from gateway.wire.codec import decode_reading, encode
+from gateway.wire.messages import Device
+from tests.gateway.drivers.vectors import VECTORS
+
+NOW = datetime(2026, 3, 2, 1, 32, tzinfo=UTC)
+REAL_FRAMES = sorted({bytes.fromhex(vector["hex"]) for vector in VECTORS})
+
+
+@st.composite
+def _bent_frames(draw: st.DrawFn) -> bytes:
+    """A real frame with some bytes changed, cut off or added: bad luck looks more like this than like noise."""
+    data = bytearray(draw(st.sampled_from(REAL_FRAMES)))
+    for _ in range(draw(st.integers(0, 3))):
+        if data:
+            data[draw(st.integers(0, len(data) - 1))] = draw(st.integers(0, 255))
+    return bytes(data[: draw(st.integers(0, len(data)))] if draw(st.booleans()) else data) + draw(
+        st.binary(max_size=2)
+    )
+
+
+FRAMES = st.binary(max_size=40) | _bent_frames()
+
+
+@pytest.mark.parametrize("protocol", sorted(DECODERS))
+@settings(max_examples=100, deadline=None)
+@given(data=FRAMES)
+def test_any_bytes_decode_or_are_named(protocol: str, data: bytes) -> None:
+    answer = decode(protocol, data.hex())
+    if answer["valid"]:
+        assert answer["fields"]
+    else:
+        assert answer["error"].isidentifier()
+
+
+CHANNELS = ("2a18", "2a34", "2a52", "2a35", "2a36", "2a19", "", "2a2b")
+ARRIVALS = st.builds(Arrived, st.sampled_from(CHANNELS), FRAMES)
+ANSWERS = st.one_of(
+    ARRIVALS,
+    ARRIVALS,
+    ARRIVALS,
+    st.just(Silence()),
+    st.just(Refused("attribute_not_found")),
+    st.just(Lost("gone")),
+)
+CIRCUMSTANCES = Circumstances(
+    device=Device(key="any"),
+    driver="any",
+    conversation=UUID(int=1),
+    received=NOW,
+    clock_offset_s=None,
+    gateway_clock_trusted=True,
+    local_utc_offset_min=480,
+    visit=None,
+    arrival=0,
+)
+
+
+@pytest.mark.parametrize("driver", DRIVERS, ids=lambda driver: driver.name)
+@settings(max_examples=150, deadline=None)
+@given(
+    answers=st.lists(ANSWERS, max_size=60),
+    last_record=st.none() | st.text(max_size=30) | st.integers(0, 70000).map(lambda n: f"{n}@2026-03-01T09:10:40"),
+    name=st.text(max_size=12),
+)
+def test_any_conversation_ends_and_what_it_brings_can_be_sent(driver, answers, last_record, name) -> None:
+    """After the answers run out there is only silence; a driver must come to its end by itself."""
+    context = Context(
+        sighting=Sighting(transport=driver.transport, address="C4:64:E3:12:00:01", name=name),
+        now=NOW,
+        last_record=last_record,
+    )
+    talk = driver.talk(context)
+    coming = iter(answers)
+    exchanges = []
+    error: ConversationError | None = None
+    try:
+        action = next(talk)
+        for _ in range(1000):
+            answer = _answer(action, coming)
+            exchanges.append((action, answer))
+            if isinstance(action, Emit):
+                reading = vouch(action.record, CIRCUMSTANCES)
+                assert decode_reading(encode(reading)) == reading
+            action = talk.throw(answer) if isinstance(answer, Exception) else talk.send(answer)
+        pytest.fail("1000 actions after the last answer, and still talking")
+    except StopIteration:
+        pass
+    except ConversationError as raised:
+        error = raised
+    # Whatever happened can be written down and read again.
+    written = parse(write(driver.name, context, exchanges, error))
+    assert written.context.sighting == context.sighting
+    assert written.context.last_record == (context.last_record or None)
+
+
+def _answer(action, coming):
+    match action:
+        case Wait():
+            answer = next(coming, Silence())
+            return Silence() if isinstance(answer, Refused) else answer
+        case Read(channel):
+            answer = next(coming, Refused("attribute_not_found"))
+            if isinstance(answer, Silence):
+                return Refused("attribute_not_found")
+            return Arrived(channel, answer.data) if isinstance(answer, Arrived) else answer
+        case _:
+            return Done()
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_transcript_or_is_not(text: str) -> None:
+    with contextlib.suppress(Malformed):
+        parse("# driver: x\n# received: 2026-03-02T09:31:50+08:00\n" + text)
+
+
+def test_a_decoders_error_is_a_garbled() -> None:
+    with pytest.raises(Garbled):
+        DECODERS["ble.gls.measurement"](b"")
+    assert DECODERS["ble.sfloat"](bytes.fromhex("70f1"))["value"] == Decimal("36.8")

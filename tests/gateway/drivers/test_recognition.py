@@ -1,0 +1,56 @@
+"""Whose meter is it? And drivers that come in packages of their own."""
+
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from gateway import drivers
+from gateway.conversation import Driver, Sighting
+from gateway.drivers import DECODERS, DRIVERS, NotADriver, load_installed, recognise
+
+
+def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sighting:
+    return Sighting(transport=transport, address="C4:64:E3:12:00:01", name=name, services=frozenset(services))
+
+
+@pytest.mark.parametrize(
+    ("sighting", "driver"),
+    [
+        (_sighting("1808", name="Yuwell Glucose"), "ble.glucose"),
+        (_sighting("1808", "180a"), "ble.glucose"),
+        (_sighting("1810", name="Yuwell BP-YE680A"), "ble.blood_pressure"),
+        (_sighting("1808", name="BeneCheck-1234"), None),  # its uric acid would be called glucose
+        (_sighting("1808", name="GL-0042"), None),
+        (_sighting("180d", name="heart rate strap"), None),
+        (_sighting("1808", transport="serial"), None),
+    ],
+)
+def test_a_meter_goes_to_the_driver_that_understands_it(sighting: Sighting, driver: str | None) -> None:
+    recognised = recognise(sighting)
+    assert (recognised and recognised.name) == driver
+
+
+def test_every_driver_says_where_it_comes_from_and_what_proves_it() -> None:
+    for driver in DRIVERS:
+        assert all((driver.devices, driver.source, driver.quirks, driver.proven_by, driver.services))
+        assert driver.decoders.keys() <= DECODERS.keys()
+    assert len({driver.name for driver in DRIVERS}) == len(DRIVERS)
+
+
+def _install(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    entry = EntryPoint(name="acme", value=value, group=drivers.ENTRY_POINTS)
+    monkeypatch.setattr(drivers, "entry_points", lambda group: [entry] if group == drivers.ENTRY_POINTS else [])
+
+
+def test_a_driver_of_another_package_comes_before_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    _install(monkeypatch, "gateway.drivers.ble_glucose:DRIVER")
+    installed = load_installed()
+    assert [type(driver) for driver in installed] == [Driver]
+    assert recognise(_sighting("1808"), installed + DRIVERS) is installed[0]
+
+
+@pytest.mark.parametrize("value", ["nowhere.to.be.found:DRIVER", "gateway.drivers.ble_glucose:talk"])
+def test_a_package_that_offers_no_driver_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    _install(monkeypatch, value)
+    with pytest.raises(NotADriver, match="acme"):
+        load_installed()
