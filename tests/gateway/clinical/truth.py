@@ -1,0 +1,208 @@
+"""One truth table per rule: the facts known, and whether it fires. Boundaries just below, at and just above.
+
+`?` as a value leaves the fact out. Numbers are canonical; HI and LO are what a meter shows without one.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from gateway.clinical import Fact
+from gateway.wire.vocabulary import OffScale
+
+DANGER = (
+    "conscious_change",
+    "speech_trouble",
+    "limb_weakness",
+    "facial_droop",
+    "seizure",
+    "severe_headache",
+    "vomiting",
+    "blurred_vision",
+    "eye_pain",
+    "chest_pain",
+    "tearing_chest_back_pain",
+    "dyspnoea_cannot_lie_flat",
+    "syncope",
+)
+NON_FASTING = ("random", "pre_meal", "post_meal_1h", "post_meal_2h", "bedtime")
+FIRES, SILENT = True, False
+
+Row = tuple[dict[str, Any], bool]
+
+
+def bp(systolic: Any, diastolic: Any, fires: bool, **more: Any) -> Row:
+    return {"systolic_mmhg": systolic, "diastolic_mmhg": diastolic} | more, fires
+
+
+def sugar(value: Any, fires: bool, **more: Any) -> Row:
+    return {"glucose_mmol_l": value} | more, fires
+
+
+def facts_of(row: dict[str, Any]) -> dict[str, Fact]:
+    made: dict[str, Fact] = {}
+    for name, value in row.items():
+        match value:
+            case "?":
+                continue
+            case "HI" | "LO":
+                made[name] = OffScale(value)
+            case bool():
+                made[name] = value
+            case int():
+                made[name] = Decimal(value)
+            case list():
+                made[name] = frozenset(value)
+            case str() if value.replace(".", "").isdigit():
+                made[name] = Decimal(value)
+            case _:
+                made[name] = value
+    return made
+
+
+def _severe(confirmed: Any) -> list[Row]:
+    other = not confirmed
+    return [
+        bp(179, 109, SILENT, confirmed_repeat=confirmed),
+        bp(180, 109, FIRES, confirmed_repeat=confirmed),
+        bp(181, 70, FIRES, confirmed_repeat=confirmed),
+        bp(179, 110, FIRES, confirmed_repeat=confirmed),
+        bp(120, 111, FIRES, confirmed_repeat=confirmed),
+        bp("HI", 100, FIRES, confirmed_repeat=confirmed),
+        bp(120, "HI", FIRES, confirmed_repeat=confirmed),
+        bp("LO", "LO", SILENT, confirmed_repeat=confirmed),
+        bp("?", "?", SILENT, confirmed_repeat=confirmed),
+        bp(190, 100, SILENT, confirmed_repeat=other),
+        bp(190, 100, SILENT, confirmed_repeat="?"),
+        # Asked and nothing found is the same as not asked; any danger symptom hands it to another rule.
+        bp(190, 100, FIRES, confirmed_repeat=confirmed, symptoms=[]),
+        *(bp(190, 100, SILENT, confirmed_repeat=confirmed, symptoms=[symptom]) for symptom in DANGER),
+    ]
+
+
+def _high_sugar(limit: str, below: str, above: str) -> list[Row]:
+    return [
+        *(sugar(limit, FIRES, meal=meal) for meal in NON_FASTING),
+        sugar(below, SILENT, meal="random"),
+        sugar(above, FIRES, meal="random"),
+        sugar("HI", FIRES, meal="random"),
+        sugar("LO", SILENT, meal="random"),
+        sugar("?", SILENT, meal="random"),
+        sugar(limit, SILENT, meal="fasting"),
+        sugar(limit, SILENT, meal="?"),
+    ]
+
+
+TABLES: dict[str, list[Row]] = {
+    "BP-002": [
+        bp(219, 139, SILENT),
+        bp(220, 100, FIRES),
+        bp(221, 100, FIRES),
+        bp(150, 140, FIRES),
+        bp(150, 141, FIRES),
+        bp("HI", 100, FIRES),
+        bp("LO", "LO", SILENT),
+        bp("?", 139, SILENT),
+        bp("?", 140, FIRES),
+    ],
+    "BP-003": _severe(True),
+    "BP-004": _severe(False),
+    "BP-005": [
+        bp(159, 109, SILENT, pregnant_or_lactating=True),
+        bp(160, 80, FIRES, pregnant_or_lactating=True),
+        bp(161, 80, FIRES, pregnant_or_lactating=True),
+        bp(130, 110, FIRES, pregnant_or_lactating=True),
+        bp(130, 111, FIRES, pregnant_or_lactating=True),
+        bp("HI", 80, FIRES, pregnant_or_lactating=True),
+        bp(200, 120, SILENT, pregnant_or_lactating=False),
+        bp(200, 120, SILENT, pregnant_or_lactating="?"),
+    ],
+    "BP-006": [
+        bp(139, 89, SILENT, pregnant_or_lactating=True),
+        bp(140, 80, FIRES, pregnant_or_lactating=True),
+        bp(141, 80, FIRES, pregnant_or_lactating=True),
+        bp(120, 90, FIRES, pregnant_or_lactating=True),
+        bp(120, 91, FIRES, pregnant_or_lactating=True),
+        bp("HI", 80, FIRES, pregnant_or_lactating=True),
+        bp(150, 95, SILENT, pregnant_or_lactating=False),
+        bp(150, 95, SILENT, pregnant_or_lactating="?"),
+    ],
+    "BP-010": [
+        bp(159, 99, SILENT),
+        bp(160, 80, FIRES),
+        bp(161, 80, FIRES),
+        bp(150, 100, FIRES),
+        bp(150, 101, FIRES),
+        bp(179, 109, FIRES),
+        bp(180, 100, SILENT),
+        bp(181, 100, SILENT),
+        bp(165, 110, SILENT),
+        bp(165, 111, SILENT),
+        bp("HI", 100, SILENT),
+        # Without the other half nobody can say that it is not worse.
+        bp(165, "?", SILENT),
+        bp("?", "?", SILENT),
+    ],
+    "GL-002": [
+        sugar("2.9", FIRES),
+        sugar("3.0", SILENT),
+        sugar("3.1", SILENT),
+        sugar("LO", FIRES),
+        sugar("HI", SILENT),
+        sugar("?", SILENT),
+    ],
+    "GL-003": [
+        sugar("2.9", SILENT, conditions=["dm"]),
+        sugar("3.0", FIRES, conditions=["dm"]),
+        sugar("3.1", FIRES, conditions=["dm"]),
+        sugar("3.8", FIRES, conditions=["dm"]),
+        sugar("3.9", FIRES, conditions=["dm"]),
+        sugar("4.0", SILENT, conditions=["dm"]),
+        sugar("LO", SILENT, conditions=["dm"]),
+        sugar("3.5", SILENT, conditions=["htn"]),
+        sugar("3.5", SILENT, conditions="?"),
+        sugar("?", SILENT, conditions=["dm"]),
+    ],
+    "GL-004": [
+        sugar("2.7", FIRES, conditions=[]),
+        sugar("2.8", SILENT, conditions=[]),
+        sugar("2.9", SILENT, conditions=[]),
+        sugar("LO", FIRES, conditions=["htn"]),
+        sugar("HI", SILENT, conditions=[]),
+        sugar("2.5", SILENT, conditions=["dm"]),
+        sugar("2.5", SILENT, conditions="?"),
+    ],
+    "GL-006": [
+        sugar("3.9", SILENT, count_hypo_14d=1, count_hypo_30d=1),
+        sugar("3.9", FIRES, count_hypo_14d=2, count_hypo_30d=2),
+        sugar("3.8", FIRES, count_hypo_14d=3, count_hypo_30d=1),
+        sugar("3.9", SILENT, count_hypo_14d=1, count_hypo_30d=2),
+        sugar("3.9", FIRES, count_hypo_14d=1, count_hypo_30d=3),
+        sugar("3.9", FIRES, count_hypo_14d=1, count_hypo_30d=4),
+        sugar("LO", FIRES, count_hypo_14d=2, count_hypo_30d=2),
+        sugar("4.0", SILENT, count_hypo_14d=2, count_hypo_30d=3),
+        sugar("3.5", SILENT, count_hypo_14d="?", count_hypo_30d="?"),
+    ],
+    "GL-011": [sugar("HI", FIRES), sugar("LO", SILENT), sugar("33.3", SILENT), sugar("?", SILENT)],
+    "GL-012": [
+        sugar("16.6", SILENT, meal="fasting"),
+        sugar("16.7", FIRES, meal="fasting"),
+        sugar("16.8", FIRES, meal="fasting"),
+        sugar("HI", FIRES, meal="fasting"),
+        sugar("LO", SILENT, meal="fasting"),
+        sugar("17.0", SILENT, meal="pre_meal"),
+        sugar("17.0", SILENT, meal="?"),
+    ],
+    "GL-013": _high_sugar("16.7", "16.6", "16.8"),
+    "GL-014": _high_sugar("20.0", "19.9", "20.1"),
+    "GL-015": [
+        sugar("13.8", SILENT),
+        sugar("13.9", FIRES),
+        sugar("14.0", FIRES),
+        sugar("16.6", FIRES),
+        sugar("16.7", SILENT),
+        sugar("16.8", SILENT),
+        sugar("HI", SILENT),
+        sugar("LO", SILENT),
+        sugar("?", SILENT),
+    ],
+}
