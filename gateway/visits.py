@@ -101,6 +101,6 @@ def normalise_code(typed: str) -> str:
     return code
 
 
-def masked(code: str) -> str:
-    """`code` for a screen everybody sees: only its last two characters."""
-    return "•" * min(6, len(code) - 2) + code[-2:]
+def tail(code: str) -> str:
+    """The end of `code`, for a screen everybody sees: enough to know one's own card, too little to use another's."""
+    return code[-4:] if len(code) >= 8 else code[-2:]

@@ -85,7 +85,11 @@ class _Pages:
         self._dock = dock
         self._slots = {slot.name: slot for slot in dock.slots}
         self._templates = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
+            loader=jinja2.FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
         )
 
     async def home(self, request: Request) -> Response:

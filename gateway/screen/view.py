@@ -10,7 +10,7 @@ from typing import Any
 from gateway.board import Seen, Snapshot, Trouble
 from gateway.clinical import Person, Verdict, interpret
 from gateway.i18n import Translate
-from gateway.visits import masked
+from gateway.visits import tail
 from gateway.wire.messages import Quality, Reading, TimeQuality
 from gateway.wire.vocabulary import KINDS, MEAL_LABELS, QUANTITIES, Kind, Meal
 
@@ -71,7 +71,7 @@ class View:
     """Everything the dock's template prints."""
 
     value: Value | None
-    visit: str  # the open visit's masked code, or ""
+    visit: str  # the tail of the open visit's code, or ""
     talking: str
     trouble: str
     tiles: tuple[Tile, ...]
@@ -84,7 +84,7 @@ def view(snapshot: Snapshot, _: Translate, *, chinese: bool, local_utc_offset_mi
     words = _Words(_, chinese, timedelta(minutes=local_utc_offset_min))
     return View(
         value=words.value(snapshot.last, snapshot.now) if snapshot.last else None,
-        visit=masked(snapshot.visit.code) if snapshot.visit else "",
+        visit=tail(snapshot.visit.code) if snapshot.visit else "",
         talking="、".join(snapshot.talking[:3]) if chinese else ", ".join(snapshot.talking[:3]),
         trouble=words.trouble(snapshot.trouble) if snapshot.trouble else "",
         tiles=tuple(words.tile(one, snapshot.now) for one in snapshot.unlinked),
@@ -97,13 +97,13 @@ def view(snapshot: Snapshot, _: Translate, *, chinese: bool, local_utc_offset_mi
 
 
 def state(snapshot: Snapshot) -> dict[str, Any]:
-    """`snapshot` as JSON for programs: exact values, and codes only masked."""
+    """`snapshot` as JSON for programs: exact values, and of codes only the tail."""
     last = snapshot.last
     return {
         "slot": snapshot.slot,
         "visit": None
         if snapshot.visit is None
-        else {"code": masked(snapshot.visit.code), "opened": snapshot.visit.opened.isoformat()},
+        else {"code_tail": tail(snapshot.visit.code), "opened": snapshot.visit.opened.isoformat()},
         "last": None if last is None else _reading(last),
         "talking": list(snapshot.talking),
         "unlinked": [

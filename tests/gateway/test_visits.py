@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.visits import IDLE_CLOSES_AFTER, BadCode, Visits, masked, normalise_code
+from gateway.visits import IDLE_CLOSES_AFTER, BadCode, Visits, normalise_code, tail
 
 START = datetime(2026, 11, 21, 9, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -145,5 +145,5 @@ def test_any_text_is_a_code_or_refused(typed: str):
     except BadCode:
         return
     assert normalise_code(code) == code
-    assert masked(code).endswith(code[-2:])
-    assert code[:-2] not in masked(code)
+    assert code.endswith(tail(code))
+    assert len(tail(code)) <= len(code) / 2 or len(code) == 3

@@ -60,26 +60,34 @@ class Counter:
         return TestClient(self.app, base_url="http://127.0.0.1:8101", **options)
 
 
+class _Server(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listens = threading.Event()
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self.listens.set()
+
+
 class Served:
     """The counter's screen on a real port, in a loop of its own."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, port: int | None = None) -> None:
         self.counter = counter
-        self.port = free_port()
-        config = uvicorn.Config(
-            counter.app, port=self.port, log_config=None, lifespan="off", timeout_graceful_shutdown=1
+        self.port = port or free_port()
+        self._server = _Server(
+            uvicorn.Config(
+                counter.app, port=self.port, log_config=None, lifespan="off", timeout_graceful_shutdown=1
+            )
         )
-        self._server = uvicorn.Server(config)
-        self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        serving = asyncio.create_task(self._server.serve())
-        while not self._server.started and not serving.done():
-            await asyncio.sleep(0.01)
-        self._started.set()
-        await serving
+        await self._server.serve()
 
     @property
     def url(self) -> str:
@@ -95,7 +103,7 @@ class Served:
 
     def __enter__(self) -> "Served":
         self._thread.start()
-        assert self._started.wait(20)
+        assert self._server.listens.wait(20)
         return self
 
     def __exit__(self, *_: object) -> None:
