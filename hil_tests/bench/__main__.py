@@ -1,7 +1,7 @@
 """`make bench`: runs every figure (or those whose name starts with an argument) and prints one JSON line for each.
 
-A line is {"figure", "value", "unit", "baseline", "ratio"}; medians over interleaved rounds, baseline and ratio null
-where there is nothing fair to compare with. It judges nothing: read the ratios, the machine is shared.
+A line is {"figure", "value", "unit", "baseline", "ratio"}; medians over interleaved rounds, baseline and ratio
+null where there is nothing fair to compare with. It judges nothing: read the ratios, the machine is shared.
 """
 
 import importlib
