@@ -6,6 +6,7 @@ What a quantity is, its range and its decimals are `gateway.wire.vocabulary`'s.
 from decimal import Decimal
 
 from gateway.conversation import Garbled
+from gateway.wire.codec import MAX_MAGNITUDE
 from gateway.wire.vocabulary import QUANTITIES
 
 _PRESSURE = {"mmHg": Decimal(1), "kPa": Decimal("7.50062")}  # 1 mmHg = 133.322 Pa
@@ -41,15 +42,12 @@ FACTORS: dict[str, dict[str, Decimal]] = {
 }
 """By quantity: each unit a meter may declare, and what one of it is in the canonical unit."""
 
-_MOST_DIGITS_BEFORE_POINT = 18
-"""A number beyond this is nonsense in any unit; it stays as it is, for plausibility to reject, instead of being
-rounded, which Decimal refuses past 28 digits."""
-
 
 def canonical(quantity: str, value: Decimal, unit: str) -> Decimal:
     """`value` in `unit` as a canonical `quantity`, rounded once to its decimals, half up.
 
-    Raises Garbled("unknown_unit") for a unit that is not in FACTORS: a unit is declared or refused, never guessed.
+    Raises Garbled: "unknown_unit" for a unit that is not in FACTORS, as a unit is declared or refused and never
+    guessed; "not_a_number" as `rounded` does.
     """
     try:
         factor = FACTORS[quantity][unit]
@@ -59,7 +57,7 @@ def canonical(quantity: str, value: Decimal, unit: str) -> Decimal:
 
 
 def rounded(quantity: str, value: Decimal) -> Decimal:
-    """`value` at the quantity's decimals, half up."""
-    if value.adjusted() > _MOST_DIGITS_BEFORE_POINT:
-        return value
+    """`value` at the quantity's decimals, half up; raises Garbled("not_a_number") for what no wire carries."""
+    if not value.is_finite() or value.adjusted() > MAX_MAGNITUDE:
+        raise Garbled("not_a_number")
     return QUANTITIES[quantity].rounded(value)

@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 
 from gateway.conversation import Garbled, Record
 from gateway.units import rounded
+from gateway.wire.codec import FIRST_YEAR, LAST_YEAR
 from gateway.wire.messages import Device, Quality, Reading, TakenAt, TimeQuality, Visit
 from gateway.wire.vocabulary import KINDS, QUANTITIES
 
@@ -78,6 +79,7 @@ def taken_at(record: Record, circumstances: Circumstances) -> TakenAt:
     |-----------------|-----------------------------------------|-----------------|-----------|
     | trusted         | none, or flagged `time_fault`           | received        | gateway   |
     | untrusted       | none, or flagged `time_fault`           | received        | untrusted |
+    | any             | in no year the wire carries             | received        | untrusted |
     | untrusted       | any                                     | meter           | untrusted |
     | trusted         | offset measured, up to 2 min            | meter           | device    |
     | trusted         | offset measured, more                   | meter + offset  | corrected |
@@ -108,7 +110,9 @@ def _judge_time(record: Record, circumstances: Circumstances) -> tuple[datetime,
     try:
         meter = record.device_time.replace(tzinfo=UTC) - timedelta(minutes=circumstances.local_utc_offset_min)
         corrected = meter + timedelta(seconds=offset_s or 0.0)
-    except OverflowError:  # the meter's year is 1 or 9999
+    except OverflowError:  # off either end of the calendar
+        return received, TimeQuality.UNTRUSTED
+    if not all(FIRST_YEAR <= moment.year <= LAST_YEAR for moment in (meter, corrected)):
         return received, TimeQuality.UNTRUSTED
     if not trusted:
         return meter, TimeQuality.UNTRUSTED
@@ -149,8 +153,8 @@ def plausibility(values: Mapping[str, Decimal]) -> tuple[Quality, tuple[str, ...
             unusual.append("pulse_pressure")
     total = values.get("total_cholesterol_mmol_l")
     for part in ("hdl", "ldl"):
-        value = values.get(f"{part}_mmol_l")
-        if total is not None and value is not None and value >= total:
+        share = values.get(f"{part}_mmol_l")
+        if total is not None and share is not None and share >= total:
             impossible.append(f"{part}_of_total")
     why = tuple(f"{what}_impossible" for what in impossible) + tuple(f"{what}_unusual" for what in unusual)
     if impossible:
@@ -166,5 +170,3 @@ def _check(record: Record) -> None:
         raise Garbled("unknown_quantity")
     if not present or not present.issuperset(info.required):
         raise Garbled("incomplete_record")
-    if not all(value.is_finite() for value in record.values.values()):
-        raise Garbled("not_a_number")

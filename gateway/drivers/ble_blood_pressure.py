@@ -83,7 +83,10 @@ def _next(told: bool) -> Step[Arrived | Silence]:
 
 
 def record_of(it: frames.Measurement) -> Record | NoReading:
-    """The reading in a measurement, or why it is none: without both pressures it says nothing about a person."""
+    """The reading in a measurement, or why it is none: without both pressures it says nothing about a person.
+
+    Raises Garbled("not_a_number") for a number beyond all measure.
+    """
     values: dict[str, Decimal] = {}
     beyond: dict[str, OffScale] = {}
     shown: list[Shown] = []

@@ -223,11 +223,15 @@ def _abort() -> Step[None]:
 
 
 def _hand_over(it: frames.Measurement, offset_min: int, context: frames.GlucoseContext | None) -> Step[None]:
-    match record_of(it, offset_min, context):
+    try:
+        made = record_of(it, offset_min, context)
+    except Garbled as garbled:
+        made = NoReading(why=f"garbled_{garbled.error}")
+    match made:
         case NoReading(why=why):
             yield from note("error", why)
-        case Record() as record:
-            yield from emit(record)
+        case Record():
+            yield from emit(made)
 
 
 # --- what a measurement is ---------------------------------------------------------------------------------
@@ -259,7 +263,10 @@ def key_of(it: frames.Measurement) -> str:
 def record_of(
     it: frames.Measurement, offset_min: int, context: frames.GlucoseContext | None
 ) -> Record | NoReading:
-    """The reading in a measurement, or why it is none. `offset_min` is the transfer's current time offset."""
+    """The reading in a measurement, or why it is none; `offset_min` is the transfer's current time offset.
+
+    Raises Garbled("not_a_number") for a number beyond all measure.
+    """
     announced = it.status_flags
     if failed := [flag for flag in announced if flag in _NO_RESULT]:
         return NoReading(why=failed[0])

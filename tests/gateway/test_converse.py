@@ -1,0 +1,79 @@
+"""A driver's conversation over a link: what is journalled, when a record counts, how it ends."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.conversation import Context, Lost, Record, Refused, Sighting
+from gateway.converse import converse
+from gateway.drivers import ble_blood_pressure
+
+CUFF = Sighting(
+    transport="ble", address="C4:64:E3:12:00:01", name="Yuwell BP-YE680A", services=frozenset({"1810"})
+)
+INDICATION = bytes.fromhex("1e8a0058006900ea070302091f004800010000")
+
+
+class _Cuff:
+    """A link to a cuff that indicates what it has, then hangs up."""
+
+    def __init__(self, *indications: bytes) -> None:
+        self._coming: Iterator[bytes] = iter(indications)
+
+    async def pair(self) -> None: ...
+
+    async def subscribe(self, channel: str) -> None: ...
+
+    async def read(self, channel: str) -> bytes:
+        raise Refused("attribute_not_found")
+
+    async def write(self, channel: str, data: bytes, acknowledged: bool) -> None: ...
+
+    async def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
+        for data in self._coming:
+            return "2a35", data
+        raise Lost("the cuff hung up")
+
+
+class _Keeper:
+    def __init__(self) -> None:
+        self.kept: list[tuple[str, object]] = []
+
+    async def journal(self, channel: str, data: bytes) -> None:
+        self.kept.append(("raw", data))
+
+    async def save(self, record: Record) -> None:
+        self.kept.append(("record", record.key))
+
+    async def note(self, what: str, value: str) -> None:
+        self.kept.append((what, value))
+
+    async def remember(self, value: str) -> None: ...
+
+
+def _converse(*indications: bytes) -> _Keeper:
+    keeper = _Keeper()
+    context = Context(sighting=CUFF, now=datetime(2026, 3, 2, 1, 32, tzinfo=UTC))
+    asyncio.run(converse(ble_blood_pressure.talk(context), _Cuff(*indications), keeper))
+    return keeper
+
+
+def test_the_raw_bytes_are_kept_before_anybody_reads_them() -> None:
+    keeper = _converse(INDICATION, b"\x02\x03")
+    assert keeper.kept == [
+        ("raw", INDICATION),
+        ("record", "2026-03-02T09:31:00#1#138/88/72"),
+        ("raw", b"\x02\x03"),
+        ("error", "garbled_truncated"),
+    ]
+
+
+def test_a_cuff_that_hangs_up_after_its_last_record_has_simply_finished() -> None:
+    assert len(_converse(INDICATION).kept) == 2
+
+
+def test_a_cuff_that_hangs_up_before_it_told_anything_was_lost() -> None:
+    with pytest.raises(Lost):
+        _converse()
