@@ -1,0 +1,104 @@
+"""Finding a member, the member page, and one revealed phone number."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Query
+from fastapi.responses import HTMLResponse
+
+from cloud.crm import audit
+from cloud.crm.access import Action, present, require
+from cloud.crm.members import chart, service
+from cloud.crm.readings import ReadingView, person_of, view
+from cloud.crm.stores import service as stores_service
+from cloud.crm.tasks import service as tasks_service
+from cloud.crm.tasks import views as task_views
+from cloud.crm.web import Desk, Words
+from cloud.i18n import N_
+
+router = APIRouter(include_in_schema=False)
+
+SPANS_DAYS = {90: N_("90 days"), 365: N_("1 year"), 1825: N_("5 years")}
+SEXES = {"male": N_("male"), "female": N_("female"), "other": N_("other"), "unknown": N_("not stated")}
+PAGES = {
+    "member": N_("Member page"),
+    "task": N_("Task"),
+    "tasks": N_("Worklist"),
+    "search": N_("Search"),
+    "claim": N_("Claiming a reading"),
+    "phone": N_("Phone number"),
+    "readings": N_("Readings (program)"),
+}
+
+
+@router.get("/members")
+def search_page(desk: Desk) -> HTMLResponse:
+    """The empty search box. What is searched for is never in an address: addresses end up in logs."""
+    require(desk.reader, Action.CARE)
+    return desk.page("members/search.html", nav="members", asked="", found=None, total=_total(desk), stores={})
+
+
+@router.post("/members/search")
+def search(desk: Desk, asked: Annotated[Words, Form()] = "") -> HTMLResponse:
+    """Members matching a name, a card code or a phone's tail."""
+    found = service.search(desk.connection, desk.reader, asked, desk.now, page="search")
+    stores = stores_service.store_names(desk.connection, desk.reader.chain_id, {p.store_id for p in found.people})
+    return desk.page(
+        "members/search.html", nav="members", asked=asked, found=found, total=_total(desk), stores=stores
+    )
+
+
+@router.get("/members/{member_id}")
+def member_page(desk: Desk, member_id: UUID, span: Annotated[int, Query(ge=1, le=3650)] = 365) -> HTMLResponse:
+    """Everything about one member that their store needs: latest values, trends, readings, tasks, who looked."""
+    row = service.row_of(desk.connection, desk.reader, member_id)
+    if desk.passive:
+        audit.saw_listed(desk.connection, desk.reader, [member_id], "member", desk.now)
+    else:
+        audit.saw(desk.connection, desk.reader, member_id, "member")
+    today = service.shown_date(desk.now)
+    person = person_of(row, today)
+    ledger = service.readings_of_member(desk.connection, desk.reader, member_id)
+    readings = [view(reading, person, desk.t) for reading in ledger]
+    tasks = tasks_service.of_member(desk.connection, desk.reader, member_id)
+    store_ids = {row.store_id} | {reading.store_id for reading in readings[: service.TABLE_LIMIT]}
+    member = present(desk.reader, row, today)
+    return desk.page(
+        "members/member.html",
+        nav="members",
+        member=member,
+        conditions=task_views.condition_labels(member.conditions, desk.t),
+        sexes=SEXES,
+        latest=_latest(readings),
+        charts=chart.charts(ledger, person, desk.t, span_days=span, now=desk.now),
+        span=span,
+        spans=SPANS_DAYS,
+        readings=readings[: service.TABLE_LIMIT],
+        total=len(readings),
+        tasks=task_views.views(desk.connection, desk.reader, tasks, desk.t, desk.now, page="member"),
+        viewers=service.viewers(desk.connection, desk.reader, member_id)
+        if desk.reader.may(Action.SEE_VIEWERS)
+        else None,
+        pages=PAGES,
+        stores=stores_service.store_names(desk.connection, desk.reader.chain_id, store_ids),
+    )
+
+
+@router.post("/members/{member_id}/phone")
+def reveal_phone(desk: Desk, member_id: UUID) -> HTMLResponse:
+    """One whole phone number, for a call; recorded."""
+    phone = service.reveal_phone(desk.connection, desk.reader, member_id)
+    return desk.page("members/phone.html", phone=phone)
+
+
+def _latest(readings: list[ReadingView]) -> list[ReadingView]:
+    """The newest usable reading of each kind; fasting and other glucose are two kinds of news."""
+    newest: dict[tuple[str, str], ReadingView] = {}
+    for reading in readings:
+        if reading.quality != "rejected":
+            newest.setdefault((reading.kind, reading.meal if reading.kind == "glucose" else ""), reading)
+    return sorted(newest.values(), key=lambda reading: reading.taken_at, reverse=True)[:8]
+
+
+def _total(desk: Any) -> int:
+    return service.count(desk.connection, desk.reader)

@@ -1,0 +1,126 @@
+"""Unclaimed readings of the reader's stores: claim several at once for a member in scope, and undo.
+
+The ledger changes the owner and tells the rules and the time series; this decides whether the reader may ask.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection, and_, select
+from sqlalchemy.dialects.postgresql import distinct_on
+
+from cloud import live
+from cloud.crm import audit, errors
+from cloud.crm.access import Action, Reader, readings_of, require, store_ids
+from cloud.crm.errors import Problem
+from cloud.crm.members import service as members_service
+from cloud.i18n import N_
+from cloud.ledger import store
+from cloud.ledger.store import LedgerReading, OwnerRefused
+from cloud.ledger.tables import attributions, readings
+from cloud.ledger.words import Refusal
+
+LIST_LIMIT = 100
+UNDO_WITHIN = timedelta(days=2)
+"""Claims listed for undoing; an older mistake is undone from the member's page."""
+MAX_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A reading somebody claimed lately."""
+
+    reading: LedgerReading
+    by_staff: UUID | None
+    at: datetime
+
+
+def waiting(connection: Connection, reader: Reader) -> list[LedgerReading]:
+    """Readings of the reader's stores that are nobody's, newest first."""
+    require(reader, Action.CARE)
+    return store.unclaimed(connection, reader.chain_id, store_ids(connection, reader), LIST_LIMIT)
+
+
+def lately_claimed(connection: Connection, reader: Reader, now: datetime) -> list[Claimed]:
+    """Readings in scope that staff claimed in the last days and that still have that owner."""
+    newest = (
+        readings_of(reader)
+        .join(
+            attributions,
+            and_(attributions.c.chain_id == readings.c.chain_id, attributions.c.reading_id == readings.c.id),
+        )
+        .where(readings.c.member_id.is_not(None), attributions.c.at > now - UNDO_WITHIN)
+        .with_only_columns(
+            readings.c.id, attributions.c.seq, attributions.c.how, attributions.c.by_staff, attributions.c.at
+        )
+        .ext(distinct_on(readings.c.id))
+        .order_by(readings.c.id, attributions.c.seq.desc())
+        .subquery()
+    )
+    rows = connection.execute(
+        select(newest).where(newest.c.how == "claim").order_by(newest.c.at.desc()).limit(20)
+    ).all()
+    found = {row.id: row for row in store.by_ids(connection, reader.chain_id, [row.id for row in rows])}
+    return [Claimed(reading=found[row.id], by_staff=row.by_staff, at=row.at) for row in rows]
+
+
+def claim(
+    connection: Connection, reader: Reader, reading_ids: Sequence[UUID], member_id: UUID, now: datetime
+) -> None:
+    """Gives readings to a member, all or none. Both sides must be in the reader's scope."""
+    if not 0 < len(set(reading_ids)) <= MAX_AT_ONCE:
+        raise errors.unusable(
+            N_("No reading was chosen, or too many at once."),
+            N_("Choose one to fifty readings of the same person."),
+        )
+    members_service.row_of(connection, reader, member_id)
+    _must_see(connection, reader, set(reading_ids))
+    audit.saw(connection, reader, member_id, "claim")
+    try:
+        store.claim(connection, reader.chain_id, set(reading_ids), member_id, reader.staff_id, now)
+    except OwnerRefused as refused:
+        raise _words(refused) from None
+
+
+def undo(connection: Connection, reader: Reader, reading_id: UUID, now: datetime) -> None:
+    """Takes a reading from its owner; it waits unclaimed again, and tasks raised from it are withdrawn."""
+    row = _must_see(connection, reader, {reading_id})[0]
+    if row.member_id is not None:
+        audit.saw(connection, reader, row.member_id, "claim")
+    try:
+        store.undo(connection, reader.chain_id, reading_id, reader.staff_id, now)
+    except OwnerRefused as refused:
+        raise _words(refused) from None
+    if row.member_id is not None:
+        # The member's own store looks at the member's page, wherever the reading was taken.
+        live.announce(connection, chain_id=reader.chain_id, store_ids=store_ids(connection, reader), what="claim")
+
+
+def chosen(connection: Connection, reader: Reader, reading_ids: Sequence[UUID]) -> list[LedgerReading]:
+    """The readings somebody is about to claim, as long as all are theirs to see; raises not_found."""
+    return list(_must_see(connection, reader, set(reading_ids)))
+
+
+def _must_see(connection: Connection, reader: Reader, reading_ids: set[UUID]) -> Sequence[LedgerReading]:
+    seen = connection.execute(
+        readings_of(reader).where(readings.c.id.in_(reading_ids)).with_only_columns(readings.c.id)
+    ).scalars()
+    if set(seen) != reading_ids:
+        raise errors.not_found()
+    return store.by_ids(connection, reader.chain_id, reading_ids)
+
+
+_REFUSALS = {
+    Refusal.UNKNOWN_READING: N_("This reading is not in the ledger."),
+    Refusal.UNKNOWN_MEMBER: N_("There is no such member."),
+    Refusal.NOT_A_PATIENT_READING: N_("This was a control-solution test of the meter, not a person's reading."),
+    Refusal.REJECTED: N_("This value cannot be true, so it is kept as evidence only. Measure again."),
+    Refusal.ALREADY_CLAIMED: N_("This reading already belongs to somebody else. Undo that first if it was wrong."),
+    Refusal.NOT_CLAIMED: N_("This reading belongs to nobody, so there is nothing to undo."),
+}
+
+
+def _words(refused: OwnerRefused) -> Problem:
+    return errors.conflict(_REFUSALS[refused.reason])
