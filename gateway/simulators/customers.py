@@ -57,7 +57,7 @@ async def trade(
     pace_s: float,
     random: Random,
 ) -> None:
-    """Customers come for ever, one every `pace_s` seconds or so; `open_visit` is their card at the scanner."""
+    """Customers come for ever, one every `pace_s` seconds or so; `open_visit` is told their card, or ""."""
     loop = asyncio.get_running_loop()
     used_at: dict[str, float] = {}
     while True:
@@ -70,8 +70,8 @@ async def trade(
         if not free:
             continue
         meter, card = random.choice(free), random.choice(cards)
-        if random.random() >= FORGETS_CARD:
-            open_visit(card)
+        # Who forgot the card measures after the staff ended the visit before: "" tells the gateway so.
+        open_visit(card if random.random() >= FORGETS_CARD else "")
         measure(meter, habit_of(card), random)
         await meter.advertise()
         try:

@@ -8,7 +8,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from bleak.exc import BleakBluetoothNotAvailableError, BleakDeviceNotFoundError,
 
 from gateway.conversation import Lost, Sighting
 from gateway.converse import Link
+from gateway.transports.agent import NoAgent, agent
 from gateway.transports.gatt import BleLink
 from gateway.transports.uuids import long_uuid, short_uuid
 
@@ -67,6 +68,7 @@ class Ble:
         *,
         backend: Backend | None = None,
         adapter: str = "",
+        passkeys: Mapping[str, int] | None = None,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         silent_after_s: float = SILENT_AFTER_S,
     ) -> None:
@@ -74,6 +76,7 @@ class Ble:
         self._services = sorted(long_uuid(short) for short in services)
         self._backend = backend or Backend()
         self._adapter = adapter
+        self._passkeys = passkeys or {}
         self._connect_timeout_s = connect_timeout_s
         self._silent_after_s = silent_after_s
         self._devices: OrderedDict[str, BLEDevice] = OrderedDict()
@@ -88,23 +91,20 @@ class Ble:
         """See Transport."""
         failures = 0
         while True:
-            try:
-                scanner = self._scanner()
-                await scanner.start()
-            except (BleakError, OSError, TimeoutError) as error:
-                self.state = "absent" if isinstance(error, BleakBluetoothNotAvailableError) else "failed"
-                pause_s = RETRY_SCAN_S[min(failures, len(RETRY_SCAN_S) - 1)]
-                log.warning("ble.scan_failed error=%s retry_s=%.0f", type(error).__name__, pause_s)
-                failures += 1
-                await asyncio.sleep(pause_s)
-                continue
-            failures = 0
-            try:
+            async with AsyncExitStack() as scan:
+                try:
+                    await self._start(scan)
+                except (BleakError, OSError, EOFError, TimeoutError) as error:
+                    self.state = "absent" if isinstance(error, BleakBluetoothNotAvailableError) else "failed"
+                    pause_s = RETRY_SCAN_S[min(failures, len(RETRY_SCAN_S) - 1)]
+                    log.warning("ble.scan_failed error=%s retry_s=%.0f", type(error).__name__, pause_s)
+                    failures += 1
+                    await asyncio.sleep(pause_s)
+                    continue
+                failures = 0
                 async for sighting in self._until_silent():
                     self.state = "ok"
                     yield sighting
-            finally:
-                await self._stop(scanner)
             self.state = "silent"
             log.info("ble.scanner_restarted silent_s=%.0f", self._silent_after_s)
 
@@ -237,6 +237,17 @@ class Ble:
                     continue  # a connected meter does not advertise, and its line must not be disturbed
                 return
             yield sighting
+
+    async def _start(self, scan: AsyncExitStack) -> None:
+        """Agent and scanner, both anew: a bluetoothd that was restarted has forgotten either."""
+        if self._backend.scanner is None:
+            try:
+                await scan.enter_async_context(agent(self._passkeys))
+            except NoAgent as error:
+                log.warning("ble.no_agent error=%s", error)  # meters without a bond can still be read
+        scanner = self._scanner()
+        await scanner.start()
+        scan.push_async_callback(self._stop, scanner)
 
     async def _stop(self, scanner: BleakScanner) -> None:
         try:

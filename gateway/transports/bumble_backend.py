@@ -77,7 +77,7 @@ class BumbleScanner(BaseBleakScanner):
         await self._radio.stop_scanning()
 
     def _on_advertisement(self, advertisement: Advertisement) -> None:
-        services = _service_uuids(advertisement.data)
+        services = service_uuids(advertisement.data)
         if not self.is_allowed_uuid(services):
             return
         name = advertisement.data.get(AdvertisingData.COMPLETE_LOCAL_NAME)
@@ -276,7 +276,8 @@ def _from_16(short: str) -> str:
     return f"0000{short.lower()}-0000-1000-8000-00805f9b34fb"
 
 
-def _service_uuids(data: AdvertisingData) -> list[str]:
+def service_uuids(data: AdvertisingData) -> list[str]:
+    """The full UUIDs of the services an advertisement lists."""
     uuids: list[str] = []
     for kind in (
         AdvertisingData.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS,

@@ -1,4 +1,4 @@
-"""Short and long Bluetooth UUIDs. What a number stands for is the drivers' knowledge."""
+"""Short and long Bluetooth UUIDs, and the address in a BlueZ path. What a UUID stands for the drivers know."""
 
 BASE = "-0000-1000-8000-00805f9b34fb"  # the Bluetooth base UUID, which every SIG number is a short form of
 
@@ -12,3 +12,8 @@ def short_uuid(full: str) -> str:
     """The short form in lower case where there is one."""
     full = full.lower()
     return full[4:8] if full.startswith("0000") and full.endswith(BASE) else full
+
+
+def address_of(path: str) -> str:
+    """The Bluetooth address in a BlueZ object path: /org/bluez/hci0/dev_C4_5E_... -> C4:5E:..."""
+    return path.rpartition("dev_")[2][:17].replace("_", ":")

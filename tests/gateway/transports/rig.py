@@ -1,10 +1,23 @@
-"""Virtual meters on virtual air, and the gateway's `Ble` transport that reaches them: the bench of these tests."""
+"""Virtual meters within reach of the gateway's `Ble` transport, in two tiers: the bench of these tests.
+
+Tier A is bleak on our bumble backend: pip only. Tier B is unmodified bleak with its BlueZ backend, a private
+dbus-daemon, and our `org.bluez` in a process of its own.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import datetime
+from pathlib import Path
+from typing import Any
+from unittest import mock
 
 from gateway.conversation import Sighting
 from gateway.simulators.air import BONDING_KEYS, Air, radio
@@ -21,35 +34,80 @@ WITHIN_S = 20.0
 """Ends a test that hangs; none is judged by it."""
 
 
+def noon() -> datetime:
+    return NOON
+
+
 def glucose_meter(**options) -> GlucoseMeter:
-    return GlucoseMeter(name="VGM", address="C4:5E:00:00:00:01", now=lambda: NOON, **options)
+    return GlucoseMeter(name="VGM", address="C4:5E:00:00:00:01", now=noon, **options)
 
 
 def pressure_cuff(**options) -> PressureCuff:
-    return PressureCuff(name="VBP", address="C4:5E:00:00:00:02", now=lambda: NOON, **options)
+    return PressureCuff(name="VBP", address="C4:5E:00:00:00:02", now=noon, **options)
 
 
-@dataclass
-class Bench:
-    """What a test holds: the transport, the meters by name, and who typed passkeys."""
+class Bench(ABC):
+    """What a test holds: the transport, and a hand on every meter by its name."""
 
-    ble: Ble
-    meters: dict[str, BumbleMeter]
-    typist: Typist | None = None
+    def __init__(self, ble: Ble) -> None:
+        self.ble = ble
+        self._scan: asyncio.Task[None] | None = None
+        self._heard: dict[str, asyncio.Future[Sighting]] = {}
 
     async def sighting_of(self, name: str) -> Sighting:
-        async with asyncio.timeout(WITHIN_S), aclosing(self.ble.sightings()) as sightings:
+        """The next sighting of a meter. From the first call on a scanner runs, as it always does in a gateway."""
+        if self._scan is None:
+            self._scan = asyncio.ensure_future(self._listen())
+        heard = self._heard[name] = asyncio.get_running_loop().create_future()
+        async with asyncio.timeout(WITHIN_S):
+            return await heard
+
+    async def _listen(self) -> None:
+        async with aclosing(self.ble.sightings()) as sightings:
             async for sighting in sightings:
-                if sighting.name == name:
-                    return sighting
-        raise AssertionError("sightings never end")
+                heard = self._heard.get(sighting.name)
+                if heard is not None and not heard.done():
+                    heard.set_result(sighting)
+
+    async def end(self) -> None:
+        if self._scan is not None:
+            self._scan.cancel()
+            await asyncio.gather(self._scan, return_exceptions=True)
+
+    @abstractmethod
+    async def tell(self, name: str, what: str) -> Any:
+        """advertise, hush, forget_bond, report."""
+
+    @abstractmethod
+    async def update(self, meter: VirtualMeter) -> None:
+        """`meter` was used: what it stores now is what the one on the air stores."""
+
+
+class BumbleBench(Bench):
+    def __init__(self, ble: Ble, meters: dict[str, BumbleMeter], typist: Typist) -> None:
+        super().__init__(ble)
+        self._meters, self._typist = meters, typist
+
+    async def tell(self, name: str, what: str) -> Any:
+        meter = self._meters[name]
+        if what == "report":
+            return {
+                "pairings": meter.pairings,
+                "passkeys_shown": meter.passkeys_shown,
+                "stored": len(meter.meter.records),
+                "agent_calls": ["RequestPasskey"] * self._typist.asked,
+            }
+        return await getattr(meter, what)()
+
+    async def update(self, meter: VirtualMeter) -> None:
+        """They are one and the same."""
 
 
 @asynccontextmanager
 async def bumble_bench(
     *meters: VirtualMeter, passkeys: Mapping[str, int] | None = None, keeps_advertising: bool = False, **options
 ) -> AsyncIterator[Bench]:
-    """Tier A: bleak on the bumble backend; nothing but pip is needed."""
+    """Tier A."""
     air = Air()
     served = {meter.name: BumbleMeter(meter, keeps_advertising=keeps_advertising) for meter in meters}
     for meter in served.values():
@@ -59,8 +117,95 @@ async def bumble_bench(
     backend = Backend(scanner=BumbleScanner, client=BumbleClient, options={"radio": adapter, "typist": typist})
     for meter in served.values():
         await meter.advertise()
+    bench = BumbleBench(Ble(SERVICES, backend=backend, **options), served, typist)
     try:
-        yield Bench(Ble(SERVICES, backend=backend, **options), served, typist)
+        yield bench
     finally:
+        await bench.end()
         for meter in served.values():
             await meter.power_off()
+
+
+class BlueZService:
+    """A private dbus-daemon and the process of our `org.bluez` on it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.address = f"unix:path={directory}/bus"
+        self._directory = directory
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    @contextmanager
+    def running(self) -> Iterator["BlueZService"]:
+        daemon = shutil.which("dbus-daemon")
+        try:
+            self._processes.append(
+                subprocess.Popen(
+                    [
+                        daemon,
+                        "--session",
+                        "--nofork",
+                        "--nopidfile",
+                        "--print-address=1",
+                        f"--address={self.address}",
+                    ],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                )
+            )
+            self._processes[0].stdout.readline()
+            with (self._directory / "bluez.log").open("wb") as log:
+                self._processes.append(
+                    subprocess.Popen(
+                        [sys.executable, "-m", "tests.gateway.transports.bluez_process"],
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        stderr=log,
+                        env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": self.address},
+                    )
+                )
+            yield self
+        finally:
+            for process in reversed(self._processes):
+                process.kill()
+                process.wait()
+
+    def order(self, **order: Any) -> Any:
+        _, process = self._processes
+        process.stdin.write(json.dumps(order).encode() + b"\n")
+        process.stdin.flush()
+        answer = process.stdout.readline()
+        if not answer:
+            raise AssertionError((self._directory / "bluez.log").read_text()[-2000:])
+        return json.loads(answer)
+
+    def kill(self) -> None:
+        self._processes[1].kill()
+
+
+class BlueZBench(Bench):
+    def __init__(self, ble: Ble, service: BlueZService) -> None:
+        super().__init__(ble)
+        self._service = service
+
+    async def tell(self, name: str, what: str) -> Any:
+        return await asyncio.to_thread(self._service.order, do=what, meter=name)
+
+    async def update(self, meter: VirtualMeter) -> None:
+        state = pickle.dumps(meter).hex()
+        await asyncio.to_thread(self._service.order, do="measure", meter=meter.name, state=state)
+
+
+@asynccontextmanager
+async def bluez_bench(
+    service: BlueZService, *meters: VirtualMeter, keeps_advertising: bool = False, **options
+) -> AsyncIterator[Bench]:
+    """Tier B."""
+    packed = pickle.dumps(meters).hex()
+    with mock.patch.dict(os.environ, {"DBUS_SYSTEM_BUS_ADDRESS": service.address}):
+        await asyncio.to_thread(service.order, do="open", meters=packed, keeps_advertising=keeps_advertising)
+        bench = BlueZBench(Ble(SERVICES, **options), service)
+        try:
+            yield bench
+        finally:
+            await bench.end()
+            await asyncio.to_thread(service.order, do="close")

@@ -1,0 +1,87 @@
+"""The process behind tier B: our `org.bluez` and the virtual meters it hears, told what to do line by line.
+
+It is a process of its own because BlueZ is one: bleak must not share an event loop with what it talks to.
+"""
+
+import asyncio
+import json
+import os
+import pickle
+import sys
+from typing import Any
+
+from bumble.pairing import PairingDelegate
+from dbus_fast import BusType
+from dbus_fast.aio import MessageBus
+
+from gateway.simulators.air import BONDING_KEYS, Air, radio
+from gateway.simulators.bluez import BlueZ
+from gateway.simulators.bumble_meter import BumbleMeter
+
+
+class Room:
+    """One adapter and some meters, from `open` to `close`."""
+
+    def __init__(self) -> None:
+        self.bus: MessageBus | None = None
+        self.bluez: BlueZ | None = None
+        self.meters: dict[str, BumbleMeter] = {}
+
+    async def do(self, order: dict[str, Any]) -> Any:
+        meter = self.meters.get(order.get("meter", ""))
+        match order["do"]:
+            case "open":
+                await self.open(pickle.loads(bytes.fromhex(order["meters"])), order["keeps_advertising"])  # noqa: S301
+            case "close":
+                for one in self.meters.values():
+                    await one.power_off()
+                self.bus.disconnect()
+            case "advertise":
+                await meter.advertise()
+            case "hush":
+                await meter.hush()
+            case "forget_bond":
+                await meter.forget_bond()
+            case "measure":
+                vars(meter.meter).update(vars(pickle.loads(bytes.fromhex(order["state"]))))  # noqa: S301
+            case "report":
+                return {
+                    "pairings": meter.pairings,
+                    "passkeys_shown": meter.passkeys_shown,
+                    "stored": len(meter.meter.records),
+                    "agent_calls": self.bluez.agent_calls,
+                }
+        return None
+
+    async def open(self, meters: list[Any], keeps_advertising: bool) -> None:
+        air = Air()
+        adapter = await radio(
+            air,
+            name="hci0",
+            address="C0:00:00:00:00:01",
+            delegate=PairingDelegate(PairingDelegate.NO_OUTPUT_NO_INPUT, BONDING_KEYS, BONDING_KEYS),
+        )
+        self.bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+        self.bluez = BlueZ(self.bus, adapter)
+        await self.bluez.serve()
+        self.meters = {one.name: BumbleMeter(one, keeps_advertising=keeps_advertising) for one in meters}
+        for one in self.meters.values():
+            await one.power_on(air)
+            await one.advertise()
+
+
+async def main() -> None:
+    loop = asyncio.get_running_loop()
+    orders = asyncio.StreamReader(limit=2**20)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    room = Room()
+    while line := await orders.readline():
+        order = json.loads(line)
+        if order["do"] == "open":
+            room = Room()
+        answer = await room.do(order)
+        os.write(sys.stdout.fileno(), json.dumps(answer).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
