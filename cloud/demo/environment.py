@@ -46,16 +46,13 @@ def main() -> int:
 def fingerprint() -> str:
     """Changes when an installed environment no longer fits: versions, interpreter, or the project's place."""
     parts = [(PROJECT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt")]
-    parts += [sys.version.encode(), str(PROJECT).encode()]
+    parts += [f"{sys.version_info[:2]} {sys.base_prefix} {PROJECT}".encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 def _make() -> None:
-    whole = (VENV / "bin" / "pip").exists() and _works(str(VENV / "bin" / "python"), "-m", "pip", "--version")
-    same_place = whole and f"{VENV}/" in (VENV / "bin" / "pip").read_text(errors="replace").splitlines()[0]
-    if same_place and _works(
-        str(VENV / "bin" / "python"), "-c", f"import sys; sys.exit(sys.version != {sys.version!r})"
-    ):
+    pip = VENV / "bin" / "pip"
+    if pip.exists() and pip.read_text().startswith(f"#!{VENV}/") and _same_python():
         return
     shutil.rmtree(VENV, ignore_errors=True)
     if _works(sys.executable, "-m", "venv", str(VENV)):
@@ -73,6 +70,11 @@ def _make() -> None:
     subprocess.run(
         [str(VENV / "bin" / "python"), f"{wheel}/pip", "install", "-q", "--no-index", str(wheel)], check=True
     )
+
+
+def _same_python() -> bool:
+    same = f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"
+    return _works(str(VENV / "bin" / "python"), "-c", same)
 
 
 def _pip_wheel() -> Path:
@@ -93,7 +95,10 @@ def _pip(*arguments: str) -> None:
 
 
 def _works(*command: str) -> bool:
-    return not subprocess.run(command, check=False, capture_output=True).returncode
+    try:
+        return not subprocess.run(command, check=False, capture_output=True).returncode
+    except OSError:  # not there, or not a program any more
+        return False
 
 
 if __name__ == "__main__":
