@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, event, insert, select, text, update
 
 from cloud.crm.members.tables import members
 from cloud.crm.stores.tables import org_units
@@ -267,6 +267,21 @@ def test_workers_at_the_same_time_raise_one_task_per_occasion(pharmacy: Pharmacy
     assert len(pharmacy.tasks(rule_id="GL-002")) == 10
 
 
+def test_a_second_worker_waits_until_the_first_has_decided_about_a_member(pharmacy: Pharmacy) -> None:
+    member = pharmacy.member()
+    first, second = (pharmacy.reads(member, bp=(165, 95), at=NOW - minutes(n)) for n in (9, 1))
+    other = threading.Thread(target=pharmacy.assess, args=(second,))
+    with pharmacy.engine.begin() as connection:
+        assess(connection, CHAIN, [first], now=NOW, rules=library(), production=False)
+        other.start()
+        with pharmacy.engine.connect() as observer:
+            waits = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            while other.is_alive() and not observer.execute(waits).scalar_one():
+                observer.rollback()
+    other.join()
+    assert [task.reading_id for task in pharmacy.tasks()] == [first]
+
+
 def test_the_same_finding_keeps_quiet_unless_it_got_a_tenth_worse(pharmacy: Pharmacy) -> None:
     member = pharmacy.member(conditions=["dm"])
     pharmacy.assess(pharmacy.reads(member, glucose="17.0", meal=Meal.FASTING))
@@ -422,8 +437,6 @@ def test_a_corrected_meal_withdraws_what_no_longer_holds(pharmacy: Pharmacy) -> 
 
 
 def test_two_hundred_readings_cost_a_fixed_number_of_statements(pharmacy: Pharmacy) -> None:
-    from sqlalchemy import event
-
     people = [pharmacy.member(conditions=["dm"]) for _ in range(5)]
     rows = [pharmacy.reads(people[n % 5], bp=(150 + n, 95), at=NOW - minutes(3 * n)) for n in range(60)]
     statements: list[str] = []
