@@ -88,10 +88,13 @@ def _pip_wheel() -> Path:
 
 
 def _pip(*arguments: str) -> None:
+    command = [str(VENV / "bin" / "python"), "-m", "pip", *arguments]
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    subprocess.run(
-        [str(VENV / "bin" / "python"), "-m", "pip", *arguments], check=True, env=environment, cwd=PROJECT
-    )
+    # Its warnings are about packages, not for a visitor; an error is shown whole.
+    done = subprocess.run(command, check=False, env=environment, cwd=PROJECT, capture_output=True, text=True)
+    if done.returncode:
+        print(done.stdout + done.stderr)
+        raise subprocess.CalledProcessError(done.returncode, command)
 
 
 def _works(*command: str) -> bool:
