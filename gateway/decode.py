@@ -61,7 +61,7 @@ def _answer_lines() -> int:
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # a line that is no text is answered like any other
     for line in sys.stdin:
-        protocol, _, text = line.strip().partition(" ")
+        protocol, text = (*line.split(None, 1), "", "")[:2]
         answer = decode(protocol, text)
         status = status if answer["valid"] else 1
         sys.stdout.write(_line(answer))

@@ -40,7 +40,7 @@ MEASUREMENT = "2a18"
 CONTEXT = "2a34"
 
 TRANSFER_TIMEOUT_S = 30.0
-"""Glucose Profile 1.0, 5.6: a collector's timer is 30 s, restarted by every notification."""
+"""Glucose Profile 1.0: a collector's timer is 30 s, restarted by every notification."""
 COUNT_TIMEOUT_S = 10.0
 """Counting reads no records, and what follows does not depend on it."""
 ABORT_TIMEOUT_S = 5.0
@@ -80,7 +80,8 @@ class _Mark:
     @classmethod
     def parse(cls, text: str | None) -> "_Mark | None":
         number, _, _ = (text or "").partition("@")
-        if text is None or not (number.isascii() and number.isdigit() and int(number) <= 0xFFFF):
+        believable = number.isascii() and number.isdigit() and len(number) <= len("65535")
+        if text is None or not believable or int(number) > 0xFFFF:
             return None
         return cls(sequence_number=int(number), key=text)
 
@@ -89,7 +90,7 @@ class _Transfer:
     """One report of records. Asked for `since`, that very record must come first, or the memory is another one.
 
     The specification's way would be to ask from the number after it. But a meter whose memory failed counts from
-    0 again (GLS 1.0, 3.1.1.2): the new records below the old number would never be asked for. One record read
+    0 again (GLS 1.0, 3.1): the new records below the old number would never be asked for. One record read
     twice is the price of noticing.
     """
 
@@ -98,7 +99,7 @@ class _Transfer:
         self._since = since
         self._same_memory = since is None
         self._started = False
-        self._offset_min = 0  # sent with the first record and again only when it changes (GLS 1.0, 3.1.1.4)
+        self._offset_min = 0  # sent with the first record and again only when it changes (GLS 1.0, 3.1)
         self._waiting: dict[int, tuple[frames.Measurement, int]] = {}  # for a context; at most one per number
         self._early: dict[int, frames.GlucoseContext] = {}  # contexts that came before their measurement
         self._last_key = ""
@@ -252,7 +253,7 @@ _NO_RESULT = frozenset(
         "general_device_fault",
     }
 )
-"""Announcements that take the result back (GLS 1.0, 3.1.1.6): whatever number stands there is none."""
+"""Announcements that take the result back (GLS 1.0, 3.1): whatever number stands there is none."""
 
 
 def key_of(it: frames.Measurement) -> str:

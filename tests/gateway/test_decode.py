@@ -29,6 +29,7 @@ def test_a_table_of_bytes_is_answered_line_by_line(monkeypatch, capsys) -> None:
     [
         ("ble.date_time", "length"),
         ("ble.date_time ", "length"),
+        ("ble.date_time\te20704", "length"),
         ("ble.date_time zz", "hex"),
         ("ble.date_time e20", "hex"),
         ("ble.date_time e20704110f33 00 00", "length"),
