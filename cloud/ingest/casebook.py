@@ -117,7 +117,7 @@ def load_tasks(
     member_ids: Collection[UUID],
     since: datetime,
 ) -> list[KnownTask]:
-    """Every task about these readings, and those of these members that are open or were raised since."""
+    """Every task about these readings, and those of these members that were raised since."""
     t = tasks.c
     rows = connection.execute(
         select(
@@ -131,7 +131,7 @@ def load_tasks(
             t.chain_id == chain_id,
             or_(
                 t.reading_id == _any("reading_ids", reading_ids),
-                and_(t.member_id == _any("member_ids", member_ids), or_(t.status.in_(OPEN), t.raised_at >= since)),
+                and_(t.member_id == _any("member_ids", member_ids), t.raised_at >= since),
             ),
         )
     )
