@@ -1,17 +1,19 @@
-"""From the broker to the ledger: takes messages, commits them in groups, and only then acknowledges and receipts.
+"""From the broker to the ledger: takes messages, commits them in groups, then acknowledges and receipts them.
 
-What a message means is `intake`'s. Two threads: paho's only puts messages into a bounded inbox, the writer
-commits. While PostgreSQL is away nothing is acknowledged, the inbox fills, and reading from the broker stops; the
-broker and the gateways keep what we have not taken.
+What a message means is `intake`'s. Three threads: paho's only puts messages into a bounded inbox; the reader
+decodes the next group while the writer commits the last. While PostgreSQL is away nothing is acknowledged, the
+inbox fills, and reading from the broker stops; the broker and the gateways keep what we have not taken.
 """
 
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from queue import Empty, Full, Queue
 from typing import Any, TypeVar
 
 import paho.mqtt.client as mqtt
@@ -28,7 +30,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from cloud import db
 from cloud.config import Mqtt
 from cloud.health import IngestMetrics
-from cloud.ingest.intake import Delivery, accept, set_aside
+from cloud.ingest.intake import Delivery, Message, keep, read, unstorable
 from gateway.wire import codec, topics
 from gateway.wire.messages import Receipt
 
@@ -56,6 +58,8 @@ LINGER_S = 0.004
 """How long a group waits for company: well under what a person notices, and it saves a commit per message."""
 RETRY_MIN_S, RETRY_MAX_S = 0.2, 10.0
 """PostgreSQL is back within seconds of a restart; while it is away, ten seconds between attempts cost nobody."""
+STOP_CHECK_S = 0.5
+"""How often an idle thread looks whether it should end."""
 STOP_TIMEOUT_S = 20.0
 """A group under way is finished first; its statements cannot take longer than the statement timeout."""
 
@@ -67,6 +71,14 @@ class _Arrived:
     delivery: Delivery
     mid: int
     connection: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decoded:
+    """The same, read."""
+
+    message: Message
+    arrived: _Arrived
 
 
 class _Stopped(Exception):
@@ -85,6 +97,7 @@ class Consumer:
         self._stopping = threading.Event()
         self._connection = 0  # counts up on every connect and every disconnect; even: there is none
         self._acknowledging = threading.Lock()
+        self.subscribed = threading.Event()  # the broker is there and sends us batches
         self.failed = threading.Event()
         self.failure = ""
         self.database = "unknown"  # ok | down
@@ -94,15 +107,13 @@ class Consumer:
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
         self._client.on_publish = self._on_publish
-        self._writer = threading.Thread(target=self._write_until_stopped, name="ingest-writer", daemon=True)
-
-    @property
-    def connected(self) -> bool:
-        """Whether the broker is there."""
-        return self._connection % 2 == 1
+        self._decoded: Queue[list[_Decoded]] = Queue(maxsize=1)  # one group ahead is all that overlapping can use
+        self._reader = threading.Thread(target=self._supervise, args=(self._read,), name="reader", daemon=True)
+        self._writer = threading.Thread(target=self._supervise, args=(self._write,), name="writer", daemon=True)
 
     def start(self) -> None:
         """Connects, now or as soon as there is a broker, and begins to take custody."""
+        self._reader.start()
         self._writer.start()
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
@@ -120,6 +131,7 @@ class Consumer:
         """Finishes the transaction under way and answers it; the rest stays with the broker."""
         self._stopping.set()
         self._inbox.close()
+        self._reader.join(STOP_TIMEOUT_S)
         self._writer.join(STOP_TIMEOUT_S)
         self._client.disconnect()
         self._client.loop_stop()
@@ -142,6 +154,7 @@ class Consumer:
     ) -> None:
         with self._acknowledging:
             self._connection += self._connection % 2
+        self.subscribed.clear()
         log.info("ingest.disconnected reason=%s", reason)
 
     def _on_subscribe(
@@ -149,6 +162,8 @@ class Consumer:
     ) -> None:
         if any(reason.is_failure for reason in reasons):
             self._fail(f"the broker refused the subscription: {', '.join(map(str, reasons))}")
+        else:
+            self.subscribed.set()
 
     def _on_message(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
         self._metrics.messages.inc()
@@ -173,37 +188,45 @@ class Consumer:
         log.critical("ingest.failed why=%s", why)
         self.failed.set()
 
-    # --- the writer's thread ---------------------------------------------------------------------------------
+    # --- the reader's and the writer's thread ----------------------------------------------------------------
 
-    def _write_until_stopped(self) -> None:
+    def _supervise(self, loop: Callable[[], None]) -> None:
         try:
             while not self._stopping.is_set():
-                if group := self._inbox.take():
-                    self._metrics.inbox_bytes.set(self._inbox.size_bytes)
-                    self._take(group)
+                loop()
         except _Stopped:
             pass
         except Exception as error:
-            log.exception("ingest.writer_died")
-            self._fail(f"the writer died: {type(error).__name__}")
+            log.exception("ingest.thread_died")
+            self._fail(f"{threading.current_thread().name} died: {type(error).__name__}")
 
-    def _take(self, group: list[_Arrived]) -> None:
+    def _read(self) -> None:
+        group = [_Decoded(message=_understand(a.delivery), arrived=a) for a in self._inbox.take()]
+        while group and not self._stopping.is_set():
+            with suppress(Full):
+                return self._decoded.put(group, timeout=STOP_CHECK_S)
+
+    def _write(self) -> None:
+        with suppress(Empty):
+            group = self._decoded.get(timeout=STOP_CHECK_S)
+            self._metrics.inbox_bytes.set(self._inbox.size_bytes)
+            self._take(group)
+
+    def _take(self, group: Sequence[_Decoded]) -> None:
         """Commits a group and answers it. One that cannot be committed as a whole is taken message by message."""
-        deliveries = [arrived.delivery for arrived in group]
+        messages = [decoded.message for decoded in group]
         try:
-            receipts = self._commit(lambda connection: accept(connection, deliveries, self._clock()))
+            receipts = self._commit(lambda connection: keep(connection, messages, self._clock()))
         except _Stopped:
             raise
         except Exception as error:
             log.warning("ingest.group_failed messages=%d error=%s", len(group), type(error).__name__)
             if len(group) > 1:
-                for arrived in group:
-                    self._take([arrived])
+                for decoded in group:
+                    self._take([decoded])
                 return
-            error_class = f"failed in {type(error).__name__}"
-            receipts = [
-                self._commit(lambda connection: set_aside(connection, deliveries[0], "unstorable", error_class))
-            ]
+            aside = unstorable(messages[0].delivery, error)
+            receipts = self._commit(lambda connection: keep(connection, [aside], self._clock()))
         self._answer(group, receipts)
 
     def _commit(self, work: Callable[[Connection], T]) -> T:
@@ -224,20 +247,30 @@ class Consumer:
                 raise _Stopped
             delay_s = min(delay_s * 2, RETRY_MAX_S)
 
-    def _answer(self, group: list[_Arrived], receipts: list[Receipt | None]) -> None:
+    def _answer(self, group: Sequence[_Decoded], receipts: Sequence[Receipt | None]) -> None:
         with self._acknowledging:  # nobody connects or disconnects in between
-            for arrived in group:
-                if arrived.connection == self._connection:
-                    self._client.ack(arrived.mid, qos=1)
+            current = self._connection
+            for decoded in group:
+                if decoded.arrived.connection == current:
+                    self._client.ack(decoded.arrived.mid, qos=1)
                 else:
                     # The broker delivers it again; then it is known. This id may name another message by now.
                     self._metrics.stale_acknowledgements.inc()
-        for arrived, receipt in zip(group, receipts, strict=True):
+        for decoded, receipt in zip(group, receipts, strict=True):
             if receipt is None:
                 continue
             self._metrics.count(receipt)
-            if arrived.connection == self._connection and (address := topics.read_batch(arrived.delivery.topic)):
-                self._client.publish(topics.receipt(*address), codec.encode(receipt), qos=1)
+            if decoded.arrived.connection == current and decoded.message.gateway:
+                topic = topics.receipt(decoded.message.gateway, receipt.batch)
+                self._client.publish(topic, codec.encode(receipt), qos=1)
+
+
+def _understand(delivery: Delivery) -> Message:
+    try:
+        return read(delivery)
+    except Exception as error:  # a mistake of ours, and no reason to hold up everybody else's readings
+        log.exception("ingest.reading_failed")
+        return unstorable(delivery, error)
 
 
 def is_unavailable(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Identity,
     Index,
+    Integer,
     LargeBinary,
     PrimaryKeyConstraint,
     Table,
@@ -91,5 +92,11 @@ work = Table(
     Column("chain_id", Text, nullable=False),
     Column("reading_ids", ARRAY(Uuid), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
-    Index("ix_work_reader", "reader", "id"),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column(
+        "due_at", DateTime(timezone=True), nullable=False, server_default=text("now()")
+    ),  # put off by a failure
+    Column("last_error", Text),  # the class of the exception, never its words
+    Column("parked_at", DateTime(timezone=True)),  # given up on until a person releases it
+    Index("ix_work_reader", "reader", "id", postgresql_where=text("parked_at IS NULL")),
 )

@@ -109,9 +109,15 @@ def upgrade() -> None:
         sa.Column("chain_id", sa.Text(), nullable=False),
         sa.Column("reading_ids", postgresql.ARRAY(sa.Uuid()), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("last_error", sa.Text(), nullable=True),
+        sa.Column("parked_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_work")),
     )
-    op.create_index("ix_work_reader", "work", ["reader", "id"], unique=False)
+    op.create_index(
+        "ix_work_reader", "work", ["reader", "id"], unique=False, postgresql_where=sa.text("parked_at IS NULL")
+    )
     op.create_table(
         "attributions",
         sa.Column("seq", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -292,7 +298,7 @@ def downgrade() -> None:
     op.drop_index("ix_gateways_store", table_name="gateways")
     op.drop_table("gateways")
     op.drop_table("attributions")
-    op.drop_index("ix_work_reader", table_name="work")
+    op.drop_index("ix_work_reader", table_name="work", postgresql_where=sa.text("parked_at IS NULL"))
     op.drop_table("work")
     op.drop_index(
         "ix_readings_unclaimed",
