@@ -136,10 +136,13 @@ class _Gateway:
         ]
 
     def _open_visit(self, typed: str) -> None:
-        """A virtual customer's card at the first slot's scanner."""
-        with suppress(BadCode):
-            self._visits.open(self._visits.slots[0], normalise_code(typed), _now(), id=uuid4())
-            self._board.changed()
+        """A virtual customer's card at the first slot's scanner; "" is one without, after the visit before."""
+        slot = self._visits.slots[0]
+        try:
+            self._visits.open(slot, normalise_code(typed), _now(), id=uuid4())
+        except BadCode:
+            self._visits.close(slot, _now())
+        self._board.changed()
 
     async def _send(self) -> None:
         await uplink.run(

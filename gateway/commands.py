@@ -2,14 +2,19 @@
 
 import argparse
 import asyncio
+import json
 import logging
+import sqlite3
 import sys
+from contextlib import closing
 from uuid import UUID
 
 from gateway.config import Config, ConfigError, load
 
 FAILED = 1
 BAD_CONFIG = 2
+LISTED = 100
+"""Conversations listed: a busy day's; older ones are replayed by their id."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -30,6 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
         case "run":
             return _run(config)
         case "journal":
+            if arguments.conversation is None:
+                return _list_journal(config)
             return _replay_journal(config, arguments.conversation)
         case _:
             return _outbox_status(config)
@@ -74,20 +81,41 @@ def _drivers(what: str, name: str | None) -> int:
     return 0
 
 
-def _replay_journal(config: Config, conversation: UUID | None) -> int:
-    """Needs the outbox to itself, so the gateway must be stopped; reading the journal alone does not."""
-    from gateway.buffer import journal
+def _list_journal(config: Config) -> int:
+    """Conversations in the journal, newest first; the gateway may be running."""
+    from gateway.buffer.opening import LIVE
+    from gateway.buffer.schema import FILE_NAME, connect_to_read, unseal
+    from gateway.buffer.times import moment
+    from gateway.docking import HEADER
+
+    try:
+        with closing(connect_to_read(config.data_directory / LIVE / FILE_NAME)) as connection:
+            rows = connection.execute(
+                "SELECT conversation, at_us, data FROM journal WHERE channel = ? ORDER BY seq DESC LIMIT ?",
+                (HEADER, LISTED),
+            ).fetchall()
+    except sqlite3.Error as error:
+        print(f"gateway: no journal in {config.data_directory}: {error}", file=sys.stderr)
+        return FAILED
+    for conversation, at_us, data in rows:
+        facts = json.loads(unseal(data) or b"{}")
+        print(f"{UUID(bytes=conversation)}  {moment(at_us):%Y-%m-%d %H:%M:%S}  {facts.get('driver', 'damaged')}")
+    return 0
+
+
+def _replay_journal(config: Config, conversation: UUID) -> int:
+    """Needs the outbox to itself: the gateway must be stopped."""
+    from gateway.app import CannotStart, OutboxFailed
+    from gateway.conversation import ConversationError
     from gateway.rejournal import NotReplayable
 
-    directory = config.data_directory
-    if conversation is None:
-        for one in dict.fromkeys(entry.conversation for entry in journal.read(directory)):
-            print(one)
-        return 0
     try:
         new = asyncio.run(_replayed(config, conversation))
-    except NotReplayable as error:
+    except (NotReplayable, CannotStart, OutboxFailed) as error:
         print(f"gateway: {error}", file=sys.stderr)
+        return FAILED
+    except ConversationError as error:
+        print(f"gateway: the driver ended with {type(error).__name__}: {error}", file=sys.stderr)
         return FAILED
     print(f"{new} new readings")
     return 0

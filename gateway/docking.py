@@ -7,15 +7,18 @@ where it is kept `gateway.buffer`'s, and who stands at the counter `gateway.visi
 import asyncio
 import json
 import logging
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 from uuid import UUID, uuid4
 
 from gateway import drivers
+from gateway.buffer.limits import OutboxFull
 from gateway.conversation import (
     Context,
     ConversationError,
@@ -129,8 +132,8 @@ class Docking:
                     async with aclosing(transport.sightings()) as sightings:
                         async for sighting in sightings:
                             self._greet(sighting, transport, conversations)
-                except Exception:
-                    log.exception("docking.watch_failed transport=%s", transport.name)
+                except Exception as failure:
+                    log.error("docking.watch_failed transport=%s %s", transport.name, _where(failure))
                 await asyncio.sleep(WATCH_AGAIN_S)
 
     async def dock(self, driver: Driver, sighting: Sighting, link: Link) -> int:
@@ -173,10 +176,13 @@ class Docking:
         except ConversationError as ended:
             error = _word(ended)
             log.info("docking.ended driver=%s error=%s", driver.name, error)
+        except OutboxFull:
+            error = "outbox_full"
+            log.error("docking.outbox_full driver=%s", driver.name)
         except Exception as failure:
             # Also a driver's mistake: the bytes are in the journal, and the other meters must go on being read.
             error = "failed"
-            log.exception("docking.failed driver=%s error=%s", driver.name, type(failure).__name__)
+            log.error("docking.failed driver=%s %s", driver.name, _where(failure))
         else:
             log.info("docking.done driver=%s new=%d", driver.name, new)
         finally:
@@ -234,8 +240,10 @@ class Custody:
         )
         self._decoded += 1
         self._emitted = True
-        self.new += await self.outbox.put([reading])
-        self.saved(reading)
+        new = await self.outbox.put([reading])
+        self.new += new
+        if new:  # a memory read once more is no news to the screen
+            self.saved(reading)
 
     async def note(self, what: str, value: str) -> None:
         """See Keeper. The serial is part of every reading's identity, so it comes before the first of them."""
@@ -332,6 +340,13 @@ def header(driver: str, context: Context, clock_trusted: bool) -> bytes:
         },
         ensure_ascii=False,
     ).encode()
+
+
+def _where(failure: Exception) -> str:
+    """The class of a failure and the innermost line of it; its message could hold a reading."""
+    frames = traceback.extract_tb(failure.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
+    return f"error={type(failure).__name__} at={place}"
 
 
 def _word(error: ConversationError) -> str:

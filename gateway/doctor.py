@@ -16,18 +16,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeAlias
-from uuid import uuid4
 
 import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.reasoncodes import ReasonCode
 
-from gateway import health
+from gateway import health, uplink
 from gateway.buffer import ranges
 from gateway.buffer.limits import free_mb
 from gateway.buffer.opening import LIVE, damaged_folders
 from gateway.buffer.schema import FILE_NAME, OutboxTooNew, connect_to_read, is_sound, version
 from gateway.buffer.schema import VERSION as OUTBOX_VERSION
-from gateway.config import MQTT_PASSWORD, Config, ConfigError, MqttSettings, load
-from gateway.wire import topics
+from gateway.config import MQTT_PASSWORD, Config, ConfigError, load
+from gateway.wire import codec, topics
+from gateway.wire.messages import Status
 
 BROKER_TIMEOUT_S = 8.0
 """A store's line answers within a second or two; after eight a person at the counter thinks it hangs."""
@@ -165,50 +167,49 @@ async def clock(config: Config) -> Line:
 
 
 async def broker(config: Config) -> Line:
-    """Whether the broker is there, takes this login, and lets this gateway publish to its own topic."""
+    """Whether the broker is there, takes this login, and lets this gateway use its own topics."""
     mqtt = config.mqtt
     where = f"{mqtt.host}:{mqtt.port}"
+    running = await asyncio.to_thread(_gateway_at, config.screen.host, config.screen.port) == config.gateway
     try:
         async with asyncio.timeout(BROKER_TIMEOUT_S):
-            # The uplink's own client id would throw a running gateway off the broker.
-            client = aiomqtt.Client(
-                mqtt.host,
-                mqtt.port,
-                username=mqtt.username or None,
-                password=mqtt.password or None,
-                protocol=aiomqtt.ProtocolVersion.V5,
-                identifier=f"{config.gateway}-doctor-{uuid4().hex[:8]}",
-                tls_params=_tls(mqtt),
-                timeout=BROKER_TIMEOUT_S,
-            )
-            async with client:
-                await client.subscribe(topics.receipts(config.gateway), qos=1)
-                # Retained nothing, understood by nobody: a receipt-less word that only the ACL looks at.
-                await client.publish(f"{topics.ROOT}/{config.gateway}/doctor", b"", qos=1)
-    except aiomqtt.MqttCodeError as error:
-        return _fail("broker", f"{where} refused: {error}", _what_refused(config))
-    except (aiomqtt.MqttError, OSError, TimeoutError, ssl.SSLError) as error:
-        words = str(error) or "no answer"
-        if "authori" in words.lower() or "bad user name" in words.lower():
-            return _fail("broker", f"{where} refused the login: {words}", _what_refused(config))
-        if "CERTIFICATE" in words.upper():
-            return _fail("broker", f"{where}: {words}", "check mqtt.tls_ca and the clock")
+            await _use_topics(config, publish=not running)
+    except uplink.Rejected as refusal:
+        return _fail("broker", f"{where} refuses this gateway's topics: {refusal}", _what_refused(config))
+    except MqttConnectError as refusal:
+        return _fail("broker", f"{where} refuses the login: {refusal}", _what_refused(config))
+    except ssl.SSLError as error:
+        return _fail("broker", f"{where}: {error}", "check mqtt.tls_ca, tls_cert and tls_key, and this clock")
+    except (aiomqtt.MqttError, OSError, TimeoutError) as error:
         return _fail(
             "broker",
-            f"{where} cannot be reached: {words}",
+            f"{where} cannot be reached: {str(error) or 'no answer'}",
             "readings are safe on this disk. Check the store's line, then mqtt.host and mqtt.port",
         )
-    return _ok("broker", f"{where} takes the login {mqtt.username or '(anonymous)'} and our topics")
+    return _ok("broker", f"{where} takes the login {mqtt.username or '(anonymous)'} and this gateway's topics")
 
 
-def _tls(mqtt: MqttSettings) -> aiomqtt.TLSParameters | None:
-    if mqtt.tls_ca is None:
-        return None
-    return aiomqtt.TLSParameters(
-        ca_certs=str(mqtt.tls_ca),
-        certfile=str(mqtt.tls_cert) if mqtt.tls_cert else None,
-        keyfile=str(mqtt.tls_key) if mqtt.tls_key else None,
+async def _use_topics(config: Config, *, publish: bool) -> None:
+    """Subscribes as the uplink does, and says "offline" where no running gateway would be contradicted by it."""
+    mqtt = config.mqtt
+    client = uplink.Client(
+        mqtt.host,
+        mqtt.port,
+        # The uplink's own client id would throw a running gateway off the broker.
+        identifier=f"kangdock-{config.gateway}-doctor",
+        protocol=aiomqtt.ProtocolVersion.V5,
+        username=mqtt.username or None,
+        password=mqtt.password or None,
+        timeout=BROKER_TIMEOUT_S,
+        tls_context=uplink.tls_context(mqtt),
     )
+    async with client:
+        granted = await client.subscribe(topics.receipts(config.gateway), qos=1)
+        if any(isinstance(code, ReasonCode) and code.is_failure for code in granted):
+            raise uplink.Rejected("subscribe", str(granted[0]))
+        if publish:
+            offline = Status(gateway=config.gateway, online=False)
+            await client.publish_or_raise(topics.status(config.gateway), codec.encode(offline))
 
 
 def _what_refused(config: Config) -> str:
@@ -251,10 +252,11 @@ async def bluetooth(config: Config) -> Line:
         for path, interfaces in reply.body[0].items()
         if "org.bluez.Adapter1" in interfaces
     }
-    return _judge_adapters(adapters, config.ble.adapter)
+    return judge_adapters(adapters, config.ble.adapter)
 
 
-def _judge_adapters(adapters: dict[str, dict[str, object]], wanted: str) -> Line:
+def judge_adapters(adapters: dict[str, dict[str, object]], wanted: str) -> Line:
+    """What BlueZ's adapters (name -> Adapter1 properties) mean for a gateway that wants `wanted`, or any."""
     name = wanted or min(adapters, default="")
     if name not in adapters:
         there = f"there is {', '.join(sorted(adapters))}" if adapters else "there is none"

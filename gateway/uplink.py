@@ -144,8 +144,8 @@ class _Session:
         """Connects and works until the link breaks; raises Rejected, MqttError, OSError or a group of them."""
         gateway = self._outbox.gateway
         offline = codec.encode(Status(gateway=gateway, online=False))
-        context = await asyncio.to_thread(_tls, self._settings)
-        client = _Client(
+        context = await asyncio.to_thread(tls_context, self._settings)
+        client = Client(
             self._settings.host,
             self._settings.port,
             identifier=f"kangdock-{gateway}",
@@ -181,14 +181,14 @@ class _Session:
         except MqttConnectError as error:
             raise Rejected("connect", str(error)) from None
 
-    async def _send(self, client: "_Client") -> None:
+    async def _send(self, client: "Client") -> None:
         while True:
             await self._outbox.unsent()
             batch = await self._outbox.next_batch(MAX_BATCH_READINGS)
             if batch is not None:
                 await self._deliver(client, batch)
 
-    async def _deliver(self, client: "_Client", batch: SealedBatch) -> None:
+    async def _deliver(self, client: "Client", batch: SealedBatch) -> None:
         self._settled.clear()
         self._awaited = batch.id
         wait_s = self._receipt_wait_s
@@ -202,7 +202,7 @@ class _Session:
                 log.warning("uplink.no_receipt batch=%s next_wait_s=%.0f", batch.id, wait_s)
         self._awaited = None
 
-    async def _listen(self, client: "_Client") -> None:
+    async def _listen(self, client: "Client") -> None:
         async for message in client.messages:
             topic, payload = str(message.topic), message.payload
             named = topics.read_receipt(topic)
@@ -223,7 +223,7 @@ class _Session:
                 self._received(ids)
             self._settled.set()
 
-    async def _tell(self, client: "_Client") -> None:
+    async def _tell(self, client: "Client") -> None:
         told: tuple[object, ...] = ()
         told_at = 0.0
         while True:
@@ -237,7 +237,7 @@ class _Session:
             await asyncio.sleep(STATUS_LOOK_EVERY_S)
 
 
-class _Client(aiomqtt.Client):
+class Client(aiomqtt.Client):
     """aiomqtt drops PUBACK's reason code; MQTT 5 refuses a forbidden topic there and nowhere else."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -263,7 +263,7 @@ class _Client(aiomqtt.Client):
         super()._on_publish(client, userdata, mid, reason_code, properties)
 
 
-def _tls(settings: MqttSettings) -> ssl.SSLContext | None:
+def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
     """Reads the certificates, anew at each connection so that a renewed one is used; None without a `tls_ca`."""
     if settings.tls_ca is None:
         return None

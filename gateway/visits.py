@@ -102,5 +102,5 @@ def normalise_code(typed: str) -> str:
 
 
 def tail(code: str) -> str:
-    """The end of `code`, for a screen everybody sees: enough to know one's own card, too little to use another's."""
+    """The end of `code`, for a screen everybody sees: enough to know one's own card by."""
     return code[-4:] if len(code) >= 8 else code[-2:]

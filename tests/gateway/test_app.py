@@ -1,0 +1,184 @@
+"""The whole gateway as a process: it starts, reads virtual meters, hands over, survives and ends cleanly."""
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import pytest
+
+from cloud.demo.servers import Broker, free_port
+from gateway.wire import codec, topics
+from gateway.wire.messages import Outcome, Receipt
+
+WAIT_S = 40.0
+VIRTUAL = """
+[virtual]
+meters = ["glucose", "pressure"]
+cards = "cards.txt"
+pace_s = 0.2
+seed = 7
+"""
+
+
+def settings(directory: Path, broker_port: int, *, name: str, more: str = "") -> tuple[Path, int]:
+    port = free_port()
+    (directory / "cards.txt").write_text("M0001042\nM0001043\n")
+    path = directory / "gateway.toml"
+    path.write_text(
+        f'[gateway]\nname = "{name}"\ndata_directory = "data"\nclock_trusted = true\n'
+        f'[mqtt]\nhost = "127.0.0.1"\nport = {broker_port}\n'
+        f"[screen]\nport = {port}\n[ble]\nenabled = false\n{more}"
+    )
+    return path, port
+
+
+def command(path: Path) -> list[str]:
+    return [sys.executable, "-m", "gateway", "run", "--config", str(path)]
+
+
+@contextmanager
+def running(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with (path.parent / "gateway.log").open("ab") as log:
+        process = subprocess.Popen(command(path), stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def ask(port: int, path: str) -> Any:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
+            return json.load(answer)
+    except OSError:
+        return None
+
+
+def until(wanted: Callable[[], Any], what: str) -> Any:
+    """Polls another process; there is no event to wait for across the border."""
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        if found := wanted():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"never came: {what}")
+
+
+async def receipt_everything(port: int, gateway: str, enough: Callable[[], Any]) -> int:
+    """A cloud that receipts every batch; returns how many readings it was handed once `enough` says so."""
+    seen: set[str] = set()
+    async with (
+        asyncio.timeout(WAIT_S),
+        aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5) as client,
+    ):
+        await client.subscribe(f"{topics.ROOT}/{gateway}/batch/+", qos=1)
+        async for message in client.messages:
+            envelope, readings = codec.decode_batch(bytes(message.payload))
+            seen.update(str(reading.id) for reading in readings)
+            receipt = Receipt(batch=envelope.id, outcome=Outcome.ACCEPTED, stored=len(readings))
+            await client.publish(topics.receipt(gateway, envelope.id), codec.encode(receipt), qos=1)
+            if await asyncio.to_thread(enough):
+                return len(seen)
+    return 0
+
+
+def test_virtual_customers_measure_and_the_cloud_receives_it(tmp_path: Path, broker: Broker):
+    path, port = settings(tmp_path, broker.port, name="gw-app-1", more=VIRTUAL)
+    with running(path) as process:
+        until(lambda: ask(port, "/healthz"), "an answer of /healthz")
+
+        def received() -> bool:
+            state = ask(port, "/state")
+            return bool(state and state["received"] >= 2)
+
+        assert asyncio.run(receipt_everything(broker.port, "gw-app-1", received)) >= 2
+        health = until(lambda: (it := ask(port, "/healthz")) and it["status"] == "ok" and it, "a healthy gateway")
+        assert health["uplink"] == "up"
+        assert health["transports"] == {"virtual": "ok"}
+        assert health["parts_down"] == []
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    log = (tmp_path / "gateway.log").read_text()
+    assert "gateway.stopping" in log
+    assert "Traceback" not in log
+    assert "M000104" not in log  # no card code in any log line
+
+
+def test_with_the_broker_away_readings_wait_and_are_there_after_a_kill(tmp_path: Path):
+    path, port = settings(tmp_path, free_port(), name="gw-app-2", more=VIRTUAL)
+    with running(path) as process:
+        waiting = until(
+            lambda: (ask(port, "/healthz") or {"unsent": 0})["unsent"] >= 2 and ask(port, "/healthz"),
+            "two readings on the disk",
+        )
+        assert waiting["uplink"] in ("down", "connecting")
+        process.kill()
+    path.write_text(path.read_text().replace(VIRTUAL, ""))
+    with running(path):
+        health = until(lambda: ask(port, "/healthz"), "an answer after the restart")
+        assert health["unsent"] >= waiting["unsent"]
+        assert health["damaged"] == 0
+
+
+def test_ctrl_c_ends_it_with_a_screen_still_looking(tmp_path: Path):
+    path, port = settings(tmp_path, free_port(), name="gw-app-3")
+    with running(path) as process:
+        until(lambda: ask(port, "/healthz"), "an answer of /healthz")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/events", timeout=10) as events:
+            assert events.readline().startswith(b"retry:")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=10) == 0
+
+
+def test_a_wrong_line_stops_it_before_anything_starts(tmp_path: Path):
+    path, _ = settings(tmp_path, 1883, name="gw-app-4", more='[screeen]\nhost = "x"\n')
+    ended = subprocess.run(command(path), capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 2
+    assert "screeen: unknown; expected 'screen'" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_second_gateway_on_the_same_store_gets_no_further_than_a_sentence(tmp_path: Path):
+    path, port = settings(tmp_path, free_port(), name="gw-app-5")
+    with running(path):
+        until(lambda: ask(port, "/healthz"), "an answer of /healthz")
+        same_port = subprocess.run(command(path), capture_output=True, text=True, timeout=30, check=False)
+        path.write_text(path.read_text().replace(str(port), str(free_port())))
+        same_data = subprocess.run(command(path), capture_output=True, text=True, timeout=30, check=False)
+    assert same_port.returncode == same_data.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in same_port.stderr
+    assert "another gateway is running" in same_data.stderr
+
+
+def test_a_gateway_without_radio_or_virtual_meters_loads_neither(tmp_path: Path):
+    program = (
+        "import sys, gateway.app\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'bumble', 'bleak', 'cloud', 'sqlalchemy'}))"
+    )
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"
+
+
+def test_systemd_is_told_that_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+
+    path, _ = settings(tmp_path, free_port(), name="gw-app-6")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(WAIT_S)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        with running(path):
+            told = {systemd.recv(64) for _ in range(2)}
+    assert told == {b"READY=1", b"WATCHDOG=1"}

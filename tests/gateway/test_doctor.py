@@ -1,0 +1,181 @@
+"""The doctor looks at everything a gateway needs and says what to do about each of them."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cloud.demo.servers import Broker, free_port
+from gateway import doctor
+from gateway.buffer.opening import LIVE
+from gateway.buffer.schema import FILE_NAME
+from gateway.doctor import Verdict
+from tests.gateway.screen.counter import Counter, Served
+
+STRICT = """\
+user root
+listener {port} 127.0.0.1
+allow_anonymous {anonymous}
+acl_file {directory}/acl
+"""
+
+
+class StrictBroker(Broker):
+    """A Mosquitto that lets `gw-good` use its own topics and nobody anything else."""
+
+    anonymous = "true"
+
+    def command(self) -> list[str]:
+        program, flag, config = super().command()
+        acl = self.directory / "acl"
+        acl.write_text("topic readwrite kangdock/1/gw-good/#\n")
+        acl.chmod(0o700)
+        Path(config).write_text(STRICT.format(port=self.port, directory=self.directory, anonymous=self.anonymous))
+        return [program, flag, config]
+
+
+class ClosedBroker(StrictBroker):
+    """And one that wants a password."""
+
+    anonymous = "false"
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with StrictBroker(tmp_path_factory.mktemp("strict")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with ClosedBroker(tmp_path_factory.mktemp("closed")) as server:
+        yield server
+
+
+def config(tmp_path: Path, port: int, *, name: str = "gw-good", screen: int | None = None, more: str = "") -> Path:
+    path = tmp_path / "gateway.toml"
+    path.write_text(
+        f'[gateway]\nname = "{name}"\ndata_directory = "data"\nclock_trusted = true\n'
+        f'[mqtt]\nhost = "127.0.0.1"\nport = {port}\nusername = ""\n'
+        f"[screen]\nport = {screen or free_port()}\n[ble]\nenabled = false\n{more}"
+    )
+    return path
+
+
+def consult(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, dict[str, str]]]:
+    status = doctor.main(path, as_json=True)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return status, {line["check"]: line for line in lines}
+
+
+def test_a_gateway_that_lacks_nothing_is_well(tmp_path: Path, strict: Broker, capsys: pytest.CaptureFixture[str]):
+    status, lines = consult(config(tmp_path, strict.port), capsys)
+    assert {check: line["verdict"] for check, line in lines.items()} == dict.fromkeys(
+        ("config", "data", "outbox", "disk", "clock", "broker", "bluetooth", "screen"), Verdict.OK
+    )
+    assert status == 0
+
+
+def test_another_gateways_topics_are_refused_and_said_so(
+    tmp_path: Path, strict: Broker, capsys: pytest.CaptureFixture[str]
+):
+    status, lines = consult(config(tmp_path, strict.port, name="gw-bad"), capsys)
+    assert status == 1
+    assert lines["broker"]["verdict"] == "fail"
+    assert "gw-bad" in lines["broker"]["todo"]
+
+
+def test_a_refused_login_says_which_settings_to_check(
+    tmp_path: Path, closed: Broker, capsys: pytest.CaptureFixture[str]
+):
+    status, lines = consult(config(tmp_path, closed.port), capsys)
+    assert status == 1
+    assert "refuses the login" in lines["broker"]["found"]
+    assert "KANGDOCK_MQTT_PASSWORD" in lines["broker"]["todo"]
+
+
+def test_a_line_that_is_down_says_that_readings_are_safe(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    status, lines = consult(config(tmp_path, free_port()), capsys)
+    assert status == 1
+    assert lines["broker"]["todo"].startswith("readings are safe")
+
+
+def test_a_running_gateway_is_no_fault_and_another_program_is(
+    tmp_path: Path, strict: Broker, capsys: pytest.CaptureFixture[str]
+):
+    with Served(Counter()) as served:
+        _, lines = consult(config(tmp_path, strict.port, screen=served.port), capsys)
+        assert "gateway gw-1 is running" in lines["screen"]["found"]
+    _, lines = consult(config(tmp_path, strict.port, screen=strict.port), capsys)
+    assert lines["screen"]["verdict"] == "fail"
+
+
+def test_a_damaged_outbox_is_found_and_nothing_is_touched(
+    tmp_path: Path, strict: Broker, capsys: pytest.CaptureFixture[str]
+):
+    file = tmp_path / "data" / LIVE / FILE_NAME
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"not a database" * 1000)
+    before = file.read_bytes()
+    status, lines = consult(config(tmp_path, strict.port), capsys)
+    assert status == 1
+    assert lines["outbox"]["verdict"] == "fail"
+    assert file.read_bytes() == before
+
+
+def test_an_outbox_of_newer_software_asks_for_that_software(
+    tmp_path: Path, strict: Broker, capsys: pytest.CaptureFixture[str]
+):
+    file = tmp_path / "data" / LIVE / FILE_NAME
+    file.parent.mkdir(parents=True)
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA user_version = 99")
+    connection.commit()
+    connection.close()
+    _, lines = consult(config(tmp_path, strict.port), capsys)
+    assert "newer gateway software" in lines["outbox"]["todo"]
+
+
+def test_a_data_directory_that_cannot_be_made_is_named(
+    tmp_path: Path, strict: Broker, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "data").write_text("a file where the folder should be")
+    status, lines = consult(config(tmp_path, strict.port), capsys)
+    assert status == 1
+    assert lines["data"]["verdict"] == "fail"
+    assert str(tmp_path / "data") in lines["data"]["found"]
+
+
+def test_no_radio_says_what_to_install(
+    tmp_path: Path, strict: Broker, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/no-bus")
+    path = config(tmp_path, strict.port)
+    path.write_text(path.read_text().replace("enabled = false", "enabled = true"))
+    status, lines = consult(path, capsys)
+    assert status == 1
+    assert "bluez" in lines["bluetooth"]["todo"]
+
+
+@pytest.mark.parametrize(
+    ("adapters", "wanted", "verdict"),
+    [
+        ({"hci0": {"Powered": True}}, "", Verdict.OK),
+        ({"hci0": {"Powered": True}}, "hci1", Verdict.FAIL),
+        ({"hci0": {"Powered": False}}, "hci0", Verdict.FAIL),
+        ({}, "", Verdict.FAIL),
+    ],
+)
+def test_an_adapter_must_be_there_and_on(adapters: dict[str, dict[str, object]], wanted: str, verdict: Verdict):
+    assert doctor.judge_adapters(adapters, wanted).verdict is verdict
+
+
+def test_a_wrong_line_in_the_settings_is_the_first_thing_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "gateway.toml"
+    path.write_text('[gateway]\nname = "Not A Name"\n')
+    assert doctor.main(path, as_json=False) == 2
+    printed = capsys.readouterr().out
+    assert "gateway.name" in printed
+    assert "mqtt: missing" in printed
