@@ -115,18 +115,18 @@ def frames(wal: Path) -> list[tuple[int, bool]] | None:
 
 
 def lost_behind(found: list[tuple[int, bool]], understood: int) -> bool:
-    """Whether the log holds more than one transaction that SQLite did not reach: damage, not a commit cut short.
+    """Whether the log holds transactions that SQLite did not reach and must have synced: damage, not a cut commit.
 
-    `found` is `frames`' answer, `understood` how many frames SQLite accepted. A commit cut short can leave any
-    of its own frames, and the padding behind it repeats the last one (see `schema.connect`); frames of a later
-    transaction only exist if this one had been synced.
+    `found` is `frames`' answer, `understood` how many frames SQLite accepted. A power cut may leave any frames of
+    the commit it interrupted, and may tear the frame that pads the one before (SQLite syncs within it; see
+    `schema.connect`). Whatever comes after those two was begun after a sync of the frames that are missing.
     """
-    ended_by: int | None = None
-    for page, ends in found[understood:]:
-        if ended_by is not None and page not in (0, ended_by):
+    ends, ended_by = 0, 0
+    for page, is_end in found[understood:]:
+        if ends == 2 and page not in (0, ended_by):
             return True
-        if ends:
-            ended_by = page
+        if is_end and page != ended_by:  # padding repeats the last frame
+            ends, ended_by = ends + 1, page
     return False
 
 
