@@ -45,7 +45,7 @@ class VirtualStore:
         self.transport: Transport = _VirtualTransport(self)
 
     async def run(self, open_visit: Callable[[str], None]) -> None:
-        """Customers, for ever; `open_visit` is told the card each of them scans."""
+        """Customers, for ever; `open_visit` is told the card each of them scans, or "" of one who forgot it."""
         await self.ble()
         await trade(self._meters, open_visit, self._cards, pace_s=self._pace_s, random=self._random)
 

@@ -1,7 +1,7 @@
 """A meter at the dock, from the air to the outbox: real drivers, real outbox, virtual meters."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
@@ -118,7 +118,7 @@ async def watching(dock: Dock, bench: Bench) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def test_a_glucose_meter_is_docked_and_every_record_is_kept_once(tmp_path):
+def test_a_glucose_meter_is_docked_and_every_record_is_kept_once(bench_of, tmp_path):
     async def scenario():
         meter = glucose_meter(serial="GM-77012")
         meter.measure(Decimal("5.4"), meal=3)
@@ -126,7 +126,7 @@ def test_a_glucose_meter_is_docked_and_every_record_is_kept_once(tmp_path):
         meter.measure(Decimal("33.3"), status=RESULT_TOO_HIGH)
         meter.measure(Decimal("6.2"), control=True)
         meter.measure_ketone(Decimal("0.6"))
-        async with bumble_bench(meter) as bench, dock(tmp_path) as it, watching(it, bench):
+        async with bench_of(meter) as bench, dock(tmp_path) as it, watching(it, bench):
             visit = it.visits.open("counter-1", "C0001", NOW - timedelta(minutes=1), id=uuid4())
             await it.board.until_ended(1)
             first, in_mg_dl, high, control, ketone = kept = await it.kept()
@@ -147,15 +147,16 @@ def test_a_glucose_meter_is_docked_and_every_record_is_kept_once(tmp_path):
     asyncio.run(scenario())
 
 
-def test_a_second_docking_brings_only_what_is_new(tmp_path):
+def test_a_second_docking_brings_only_what_is_new(bench_of, tmp_path):
     async def scenario():
         meter = glucose_meter()
         meter.measure(Decimal("5.4"))
-        async with bumble_bench(meter) as bench, dock(tmp_path) as it:
+        async with bench_of(meter) as bench, dock(tmp_path) as it:
             async with bench.ble.open(sighting := await bench.sighting_of("VGM")) as link:
                 assert await it.docking.dock(drivers.recognise(sighting), sighting, link) == 1
             meter.measure(Decimal("7.8"))
-            await bench.meters["VGM"].advertise()
+            await bench.update(meter)
+            await bench.tell("VGM", "advertise")
             async with bench.ble.open(sighting := await bench.sighting_of("VGM")) as link:
                 assert await it.docking.dock(drivers.recognise(sighting), sighting, link) == 1
             assert [r.values["glucose_mmol_l"] for r in await it.kept()] == [Decimal("5.4"), Decimal("7.8")]
@@ -170,7 +171,7 @@ def test_a_memory_that_started_again_at_zero_is_read_in_full(tmp_path):
             meter.measure(Decimal("5.4"))
         async with bumble_bench(meter) as bench, dock(tmp_path) as it:
             for expected in (3, 2):
-                await bench.meters["VGM"].advertise()
+                await bench.tell("VGM", "advertise")
                 async with bench.ble.open(sighting := await bench.sighting_of("VGM")) as link:
                     assert await it.docking.dock(drivers.recognise(sighting), sighting, link) == expected
                 meter.lose_memory()
@@ -182,12 +183,14 @@ def test_a_memory_that_started_again_at_zero_is_read_in_full(tmp_path):
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
-def test_a_line_lost_midway_is_resumed_at_the_next_sighting_without_loss_or_duplicate(tmp_path, impatient, after):
+def test_a_line_lost_midway_is_resumed_at_the_next_sighting_without_loss_or_duplicate(
+    bench_of, tmp_path, impatient, after
+):
     async def scenario():
         meter = glucose_meter(faults=Faults(lose_link_after=after))
         for tenth in range(4):
             meter.measure(Decimal(50 + tenth) / 10)
-        async with bumble_bench(meter) as bench, dock(tmp_path) as it, watching(it, bench):
+        async with bench_of(meter) as bench, dock(tmp_path) as it, watching(it, bench):
             await it.board.until_ended(2)
             kept = await it.kept()
         assert it.board.endings == ["lost", None]
@@ -197,26 +200,26 @@ def test_a_line_lost_midway_is_resumed_at_the_next_sighting_without_loss_or_dupl
     asyncio.run(scenario())
 
 
-def test_a_cuff_that_delivers_once_is_kept_although_the_line_drops(tmp_path, impatient):
+def test_a_cuff_that_delivers_once_is_kept_although_the_line_drops(bench_of, tmp_path, impatient):
     async def scenario():
         cuff = pressure_cuff(faults=Faults(lose_link_after=1), security=Security.JUST_WORKS)
         cuff.measure(Decimal(128), Decimal(82), Decimal(71))
         cuff.measure(Decimal("16.0"), Decimal("10.5"), Decimal(70), kpa=True)
-        async with bumble_bench(cuff) as bench, dock(tmp_path) as it, watching(it, bench):
+        async with bench_of(cuff) as bench, dock(tmp_path) as it, watching(it, bench):
             await it.board.until(lambda: len(it.board.readings) == 2)
             kept = await it.kept()
+            assert (await bench.tell("VBP", "report"))["stored"] == 0, "it has forgotten what was confirmed"
         assert [r.values["systolic_mmhg"] for r in kept] == [Decimal(128), Decimal(120)]
-        assert not cuff.records, "it has forgotten what was confirmed"
 
     asyncio.run(scenario())
 
 
-def test_a_meter_that_says_everything_twice_is_kept_once(tmp_path):
+def test_a_meter_that_says_everything_twice_is_kept_once(bench_of, tmp_path):
     async def scenario():
         meter = glucose_meter(faults=Faults(duplicate=True))
         meter.measure(Decimal("5.4"), meal=1)
         meter.measure(Decimal("7.8"))
-        async with bumble_bench(meter) as bench, dock(tmp_path) as it, watching(it, bench):
+        async with bench_of(meter) as bench, dock(tmp_path) as it, watching(it, bench):
             await it.board.until_ended(1)
             assert len(await it.kept()) == 2
 
@@ -329,13 +332,25 @@ def test_a_real_conversation_replays_to_the_readings_it_had(tmp_path):
             meter.measure(Decimal(50 + tenth) / 10, meal=1)
         async with bumble_bench(meter) as bench, dock(tmp_path) as it, watching(it, bench):
             await it.board.until_ended(1)
-            again: list[Reading] = []
             every = {driver.name: driver for driver in drivers.DRIVERS}
-            conversation = CONVERSATION
-            assert await replay_journal(it.outbox, conversation, drivers=every, saved=again.append) == 0
-            assert again == await it.kept()
+            assert await replay_journal(it.outbox, CONVERSATION, drivers=every) == 0
+            emptied = Emptied(it.outbox)
+            assert await replay_journal(emptied, CONVERSATION, drivers=every) == 3
+            assert emptied.readings == await it.kept()
 
     asyncio.run(scenario())
+
+
+class Emptied:
+    """An outbox that has only its journal left."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.journal_of = outbox.journal_of
+        self.readings: list[Reading] = []
+
+    async def put(self, readings: Sequence[Reading]) -> int:
+        self.readings += readings
+        return len(readings)
 
 
 def test_a_meter_that_keeps_calling_is_asked_less_and_less_until_it_has_something_new():
@@ -372,3 +387,20 @@ def test_after_a_lost_line_the_meter_is_asked_again_after_a_second():
     manners.ended("A", 0.0, well=False, new=0)
     assert not manners.may_talk("A", RETRY_S / 2)
     assert manners.may_talk("A", RETRY_S)
+
+
+def test_a_meter_that_never_says_it_is_done_keeps_what_it_gave_and_is_asked_again(
+    tmp_path, impatient, monkeypatch
+):
+    async def scenario():
+        meter = glucose_meter(faults=Faults(no_racp_response=True))
+        meter.measure(Decimal("5.4"))
+        meter.measure(Decimal("7.8"))
+        async with bumble_bench(meter) as bench, dock(tmp_path) as it, watching(it, bench):
+            await it.board.until_ended(1)
+            assert it.board.endings == ["garbled"]
+            assert len(await it.kept()) == 2
+
+    monkeypatch.setattr("gateway.drivers.ble_glucose.TRANSFER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("gateway.drivers.ble_glucose.ABORT_TIMEOUT_S", 0.2)
+    asyncio.run(scenario())

@@ -1,0 +1,88 @@
+"""A virtual store with customers: what the demo's gateway would see, read by the real dock."""
+
+import asyncio
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from uuid import uuid4
+
+import pytest
+
+from gateway.buffer.outbox import Outbox
+from gateway.docking import Docking
+from gateway.simulators.bumble_meter import BumbleMeter
+from gateway.simulators.customers import habit_of, measure
+from gateway.simulators.virtual_store import VirtualStore, virtual_meter
+from gateway.visits import Visits
+from gateway.wire.vocabulary import QUANTITIES, Kind
+from tests.gateway.test_docking import Board
+
+CARDS = [f"KD{number:06d}" for number in range(30)]
+
+
+@pytest.fixture
+def cards(tmp_path: Path) -> Path:
+    file = tmp_path / "cards.txt"
+    file.write_text("\n".join(CARDS) + "\n")
+    return file
+
+
+def test_customers_measure_and_their_readings_are_kept_with_their_visit(tmp_path, cards):
+    async def scenario():
+        store = VirtualStore(("glucose", "pressure"), cards, 0.1, 7)
+        outbox = await Outbox.open(tmp_path / "outbox", gateway="gw-1")
+        board, visits = Board(), Visits({"counter-1": ()})
+
+        def open_visit(card: str) -> None:
+            if card:
+                visits.open("counter-1", card, datetime.now(UTC), id=uuid4())
+            else:
+                visits.close("counter-1", datetime.now(UTC))
+
+        docking = Docking(outbox, board, visits, clock=lambda: datetime.now(UTC), clock_trusted=lambda: True)
+        tasks = [
+            asyncio.ensure_future(docking.watch(store.transport)),
+            asyncio.ensure_future(store.run(open_visit)),
+        ]
+        await board.until(lambda: len(board.readings) >= 2)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await outbox.close()
+        assert {reading.kind for reading in board.readings} == {Kind.GLUCOSE, Kind.BLOOD_PRESSURE}
+        assert all(reading.visit is None or reading.visit.code in CARDS for reading in board.readings)
+        assert any(reading.visit for reading in board.readings)
+        assert store.transport.state == "ok"
+
+    asyncio.run(scenario())
+
+
+def test_a_persons_values_are_believable_and_stay_their_own():
+    chance = Random(1)
+    assert habit_of("KD000001") == habit_of("KD000001")
+    habits = [habit_of(f"KD{number:06d}") for number in range(400)]
+    high = [habit for habit in habits if habit.systolic > 140]
+    assert 0.15 < len(high) / len(habits) < 0.4
+    cuff = BumbleMeter(virtual_meter("pressure", 1, 1))
+    for habit in habits:
+        measure(cuff, habit, chance)
+    limits = {name: QUANTITIES[f"{name}_mmhg"].range for name in ("systolic", "diastolic")}
+    for record in cuff.meter.records:
+        for name, limit in limits.items():
+            assert limit.flag_below <= getattr(record, name) <= limit.flag_above
+
+
+def test_stores_never_share_a_serial():
+    meters = [
+        virtual_meter(kind, number, seed) for seed in (1, 2) for number, kind in ((1, "glucose"), (2, "pressure"))
+    ]
+    assert len({meter.serial for meter in meters}) == len({meter.address for meter in meters}) == 4
+
+
+def test_a_wrong_meter_or_an_empty_card_file_is_named(tmp_path, cards):
+    with pytest.raises(ValueError, match=re.escape("no virtual meter 'toaster'; there are: glucose, pressure")):
+        VirtualStore(("toaster",), cards, 1.0, 1)
+    cards.write_text("\n")
+    with pytest.raises(ValueError, match="holds no card code"):
+        VirtualStore(("glucose",), cards, 1.0, 1)
