@@ -118,7 +118,10 @@ class _Session:
             case
             for case in cases
             if case.measurement is not None
-            and (self._age(case) <= timedelta(hours=fresh_h[case.kind]) or self.tasks.about(case))
+            and (
+                self._age(case) <= timedelta(hours=fresh_h[case.kind])
+                or any(task.status != "completed" for task in self.tasks.about(case))
+            )
         ]
 
     def take(self, case: Case) -> None:

@@ -147,7 +147,7 @@ def _rule(row: Mapping[str, Any], where: str) -> Rule:
         sources=_sources(row.get("sources"), sets, where),
         provenance=fields.text("provenance"),
         sign_off=_sign_off(row["sign_off"], where) if "sign_off" in row else None,
-        digest=_digest(row, condition),
+        digest=_digest(row, condition, sets),
     )
     fields.nothing_else(Rule.__dataclass_fields__.keys() - {"digest"})
     if not rule.quantities:
@@ -155,12 +155,14 @@ def _rule(row: Mapping[str, Any], where: str) -> Rule:
     return rule
 
 
-def _digest(row: Mapping[str, Any], condition: Condition) -> str:
-    """sha256 of the rule's canonical content and of the definitions its condition leans on."""
+def _digest(row: Mapping[str, Any], condition: Condition, sets: Words) -> str:
+    """sha256 of the rule's canonical content, the definitions its condition leans on, and its first-aid card."""
     content = {key: value for key, value in row.items() if key != "sign_off"}
     content["condition"] = plain(condition)
     names = {leaf.operand.name for leaf in leaves(condition)}
     content["definitions"] = {name: vocabulary().definition(name) for name in sorted(names)}
+    if card := sets.protocols.get(str(row.get("protocol"))):
+        content["card"] = [[step.zh, step.en] for step in card.steps]
     canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
