@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, Row, Select, Uuid, cast, func, insert, select, text, update
+from sqlalchemy import Connection, Row, Select, Uuid, cast, func, insert, literal, select, text, tuple_, update
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -309,6 +309,13 @@ def by_ids(connection: Connection, chain_id: str, reading_ids: Collection[UUID])
     # One array parameter whatever the number of ids: one plan, and no limit of 65 535 parameters.
     query = _select(chain_id).where(readings.c.id == func.any(cast(list(reading_ids), ARRAY(Uuid))))
     return _fetch(connection, query.order_by(readings.c.taken_at, readings.c.id))
+
+
+def after(connection: Connection, chain_id: str, reading_id: UUID, *, limit: int) -> list[LedgerReading]:
+    """The readings of all chains that follow this one in the order of the key: to walk the whole ledger."""
+    key = tuple_(readings.c.chain_id, readings.c.id)
+    query = select(*_COLUMNS, _BODY).where(key > tuple_(literal(chain_id), literal(reading_id)))
+    return _fetch(connection, query.order_by(readings.c.chain_id, readings.c.id).limit(limit))
 
 
 def history(connection: Connection, chain_id: str, reading_id: UUID) -> list[Attribution]:
