@@ -18,12 +18,11 @@ from gateway.conversation import (
     Talk,
     emit,
     note,
-    pair,
     subscribe,
     wait,
 )
 from gateway.drivers import ble_pressure_frames as frames
-from gateway.drivers.ble_common import NoReading, introduce
+from gateway.drivers.ble_common import NoReading, bond, introduce
 from gateway.drivers.ieee11073 import Number, off_scale
 from gateway.units import canonical
 from gateway.wire.messages import Shown
@@ -51,7 +50,7 @@ def recognise(sighting: Sighting) -> bool:
 def talk(context: Context) -> Talk:
     """Pair, introduce, listen. The radio's confirmation of an indication makes the cuff forget the record, and it
     is given before we see it: the journal has the bytes, and nothing here may keep the next record waiting."""
-    yield from pair()
+    yield from bond()
     about = yield from introduce()
     turned = any(model in about.model or model in context.sighting.name for model in TURNED_AROUND)
     parse = frames.bm85_measurement if turned else frames.measurement

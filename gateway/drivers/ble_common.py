@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.conversation import Garbled, Refused, Step, note, read_if_there, subscribe
+from gateway.conversation import Garbled, Refused, Step, note, pair, read_if_there, subscribe
 from gateway.drivers.ble_time import CURRENT_TIME_BYTES, DATE_TIME_BYTES, date_time
 from gateway.drivers.cursor import exactly
 
@@ -54,6 +54,15 @@ def introduce() -> Step[Introduction]:
     if clock is not None:
         yield from note("clock", clock.isoformat())
     return Introduction(maker=maker, model=model, serial=serial)
+
+
+def bond() -> Step[None]:
+    """Pairs, before anything protected is touched. Many meters have no bonding at all and refuse it: then what is
+    protected, if anything is, refuses by itself, and the note says why."""
+    try:
+        yield from pair()
+    except Refused:
+        yield from note("error", "not_paired")
 
 
 def subscribe_if_there(channel: str) -> Step[bool]:

@@ -20,7 +20,6 @@ from gateway.conversation import (
     Talk,
     emit,
     note,
-    pair,
     remember,
     subscribe,
     wait,
@@ -28,7 +27,7 @@ from gateway.conversation import (
 )
 from gateway.drivers import ble_glucose_frames as frames
 from gateway.drivers import ble_racp as racp
-from gateway.drivers.ble_common import NoReading, introduce, subscribe_if_there
+from gateway.drivers.ble_common import NoReading, bond, introduce, subscribe_if_there
 from gateway.drivers.ble_racp import RACP, Code
 from gateway.drivers.ieee11073 import off_scale
 from gateway.units import canonical
@@ -58,7 +57,7 @@ def recognise(sighting: Sighting) -> bool:
 
 def talk(context: Context) -> Talk:
     """Pair, introduce, then everything since the last record; everything there is, if that record is gone."""
-    yield from pair()
+    yield from bond()
     yield from introduce()
     yield from subscribe(MEASUREMENT)
     has_context = yield from subscribe_if_there(CONTEXT)
