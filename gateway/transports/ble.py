@@ -5,7 +5,6 @@ Pairing's questions are answered by `agent` (BlueZ) or the backend (bumble); wha
 
 import asyncio
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
@@ -228,12 +227,11 @@ class Ble:
 
     async def _until_silent(self) -> AsyncIterator[Sighting]:
         while True:
-            started = time.monotonic()
             try:
                 async with asyncio.timeout(self._silent_after_s):
                     sighting = await self._heard.get()
             except TimeoutError:
-                if self._talking and time.monotonic() - started < 2 * self._silent_after_s:
+                if self._talking:
                     continue  # a connected meter does not advertise, and its line must not be disturbed
                 return
             yield sighting

@@ -165,7 +165,7 @@ class BumbleClient(BaseBleakClient):
         except (ProtocolError, asyncio.CancelledError) as error:
             if _cancelled_by_caller(error):
                 raise
-            raise BleakError(f"pairing failed: {error}") from None
+            raise BleakError("AuthenticationFailed" if self.is_connected else "Not connected") from None
 
     async def unpair(self) -> None:
         """See BaseBleakClient."""

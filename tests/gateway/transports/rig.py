@@ -178,8 +178,13 @@ class BlueZService:
             raise AssertionError((self._directory / "bluez.log").read_text()[-2000:])
         return json.loads(answer)
 
+    @property
+    def alive(self) -> bool:
+        return self._processes[1].poll() is None
+
     def kill(self) -> None:
         self._processes[1].kill()
+        self._processes[1].wait()
 
 
 class BlueZBench(Bench):
@@ -208,4 +213,5 @@ async def bluez_bench(
             yield bench
         finally:
             await bench.end()
-            await asyncio.to_thread(service.order, do="close")
+            if service.alive:
+                await asyncio.to_thread(service.order, do="close")

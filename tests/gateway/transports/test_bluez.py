@@ -1,0 +1,121 @@
+"""What only BlueZ does: agents, refusals without one, and a bluetoothd that dies."""
+
+import asyncio
+import shutil
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from functools import partial
+
+import pytest
+from dbus_fast import Message, MessageType
+
+from gateway.conversation import Lost, Refused
+from gateway.simulators.meter import Security
+from gateway.transports.agent import AGENT, NoAgent, answer
+from tests.gateway.transports.rig import WITHIN_S, BlueZService, bluez_bench, glucose_meter
+
+
+@pytest.fixture
+def bench_of(bluez_service):
+    return partial(bluez_bench, bluez_service)
+
+
+def test_just_works_pairs_without_asking_anybody_anything(bench_of):
+    async def scenario():
+        async with bench_of(glucose_meter(security=Security.JUST_WORKS)) as bench:
+            async with bench.ble.open(await bench.sighting_of("VGM")) as link:
+                await link.pair()
+            told = await bench.tell("VGM", "report")
+            assert told["pairings"] == 1
+            assert told["agent_calls"] == []
+
+    asyncio.run(scenario())
+
+
+def test_without_an_agent_bluez_refuses_even_just_works_and_open_meters_are_still_read(bench_of, monkeypatch):
+    @asynccontextmanager
+    async def refused(passkeys):
+        raise NoAgent("RegisterAgent")
+        yield
+
+    async def scenario():
+        meter = glucose_meter(security=Security.JUST_WORKS)
+        async with bench_of(meter) as bench, bench.ble.open(await bench.sighting_of("VGM")) as link:
+            with pytest.raises(Refused) as refusal:
+                await link.pair()
+            assert refusal.value.reason == "AuthenticationFailed"
+            assert await link.read("2a25") == b"SN-0001"
+
+    monkeypatch.setattr("gateway.transports.ble.agent", refused)
+    asyncio.run(scenario())
+
+
+def test_a_wrong_passkey_is_refused_by_the_word_bluez_has_for_it(bench_of):
+    async def scenario():
+        meter = glucose_meter(security=Security.PASSKEY)
+        async with bench_of(meter, passkeys={meter.address: 654321}) as bench:
+            async with bench.ble.open(await bench.sighting_of("VGM")) as link:
+                with pytest.raises(Refused) as refusal:
+                    await link.pair()
+            assert refusal.value.reason == "AuthenticationFailed"
+
+    asyncio.run(scenario())
+
+
+def test_a_bluetoothd_that_dies_loses_the_line_and_the_transport_says_so(tmp_path):
+    if shutil.which("dbus-daemon") is None:
+        pytest.skip("tier B needs dbus-daemon (Debian package dbus-daemon), which is not installed")
+
+    async def scenario(service: BlueZService):
+        meter = glucose_meter()
+        meter.measure(Decimal("5.4"))
+        async with bluez_bench(service, meter, silent_after_s=0.3) as bench:
+            async with bench.ble.open(await bench.sighting_of("VGM")) as link:
+                await link.read("2a25")
+                service.kill()
+                with pytest.raises(Lost):
+                    await link.read("2a25")
+            async with asyncio.timeout(WITHIN_S):
+                while bench.ble.state not in ("failed", "absent"):  # noqa: ASYNC110 - a state has no event
+                    await asyncio.sleep(0.02)
+
+    with BlueZService(tmp_path).running() as service:
+        asyncio.run(scenario(service))
+
+
+@pytest.mark.parametrize(
+    ("member", "reply"),
+    [
+        ("RequestPasskey", MessageType.METHOD_RETURN),
+        ("RequestPinCode", MessageType.METHOD_RETURN),
+        ("RequestAuthorization", MessageType.METHOD_RETURN),
+        ("Cancel", MessageType.METHOD_RETURN),
+        ("RequestConfirmation", MessageType.ERROR),
+        ("AuthorizeService", MessageType.ERROR),
+        ("SomethingNew", MessageType.ERROR),
+    ],
+)
+def test_the_agent_answers_what_it_can_and_confirms_nothing_nobody_looked_at(member, reply):
+    known = Message(
+        path="/agent",
+        interface=AGENT,
+        member=member,
+        signature="o",
+        body=["/org/bluez/hci0/dev_C4_5E_00_00_00_01"],
+        serial=1,
+        sender=":1.1",
+    )
+    assert answer(known, {"C4:5E:00:00:00:01": 12}).message_type is reply
+
+
+def test_the_agent_knows_no_passkey_of_a_stranger():
+    stranger = Message(
+        path="/agent",
+        interface=AGENT,
+        member="RequestPasskey",
+        signature="o",
+        body=["/org/bluez/hci0/dev_00_00_00_00_00_09"],
+        serial=1,
+        sender=":1.1",
+    )
+    assert answer(stranger, {"C4:5E:00:00:00:01": 12}).message_type is MessageType.ERROR
