@@ -50,10 +50,8 @@ def raise_tasks(connection: Connection, chain_id: str, new: Sequence[NewTask], a
     wanted = {task_id(chain_id, task): task for task in new}
     raised: list[UUID] = list(
         connection.execute(
-            insert(tasks)
-            .values([_row(chain_id, new_id, task, at) for new_id, task in wanted.items()])
-            .on_conflict_do_nothing()
-            .returning(tasks.c.id)
+            insert(tasks).on_conflict_do_nothing().returning(tasks.c.id),
+            [_row(chain_id, new_id, task, at) for new_id, task in wanted.items()],
         ).scalars()
     )
     _tell(
@@ -166,11 +164,10 @@ def _tell(
     if not events:
         return
     connection.execute(
-        insert(task_events).values(
-            [
-                {"chain_id": chain_id, "task_id": told_id, "at": at, "what": what, "detail": detail}
-                for told_id, (what, detail) in events.items()
-            ]
-        )
+        insert(task_events),
+        [
+            {"chain_id": chain_id, "task_id": told_id, "at": at, "what": what, "detail": detail}
+            for told_id, (what, detail) in events.items()
+        ],
     )
     live.announce(connection, chain_id=chain_id, store_ids=store_ids, what="task")
