@@ -2,10 +2,12 @@
 
 import itertools
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,6 +18,7 @@ from sqlalchemy import Connection, Engine, event, insert, select, text, update
 from cloud.crm.members.tables import members
 from cloud.crm.stores.tables import org_units
 from cloud.crm.tasks.tables import task_events, tasks
+from cloud.ingest import rules_cli
 from cloud.ingest.assess import assess
 from cloud.ledger import store
 from cloud.ledger.store import NewReading
@@ -211,6 +214,14 @@ def test_an_unsigned_rule_raises_nothing_in_production(pharmacy: Pharmacy) -> No
     reading = pharmacy.reads(pharmacy.member(), bp=(225, 120))
     assert pharmacy.assess(reading, production=True) == []
     assert len(pharmacy.assess(reading)) == 1
+
+
+def test_a_rule_signed_by_a_doctor_raises_in_production(pharmacy: Pharmacy, tmp_path: Path) -> None:
+    rules = Path(shutil.copytree(rules_cli.PACKAGED, tmp_path / "rules"))
+    rules_cli.sign(rules, "BP-004", name="Dr 陈", role="lead", on=NOW.date())
+    pharmacy.assess(pharmacy.reads(pharmacy.member(), bp=(225, 120)), rules=library(rules), production=True)
+    (task,) = pharmacy.tasks()
+    assert (task.rule_id, task.other_rules) == ("BP-004", [])
 
 
 # --- age -----------------------------------------------------------------------------------------------------

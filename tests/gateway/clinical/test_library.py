@@ -2,14 +2,29 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import pytest
 
-from gateway.clinical import Condition, Rule, Severity, holds, judge, library, signed, words
+from gateway.clinical import (
+    Condition,
+    Measurement,
+    Person,
+    Rule,
+    Severity,
+    facts,
+    holds,
+    interpret,
+    judge,
+    library,
+    signed,
+    words,
+)
 from gateway.clinical.language import All, AnyOf, Leaf, Not
-from gateway.wire.vocabulary import OffScale
+from gateway.wire.vocabulary import Kind, Meal, OffScale
 from tests.gateway.clinical.truth import TABLES, facts_of
 
 RULES = {rule.id: rule for rule in library()}
@@ -94,3 +109,41 @@ def test_every_emergency_comes_with_a_first_aid_card() -> None:
         if rule.severity is Severity.EMERGENCY:
             assert rule.protocol in words().protocols
             assert rule.dedupe_h == 0  # an emergency never keeps quiet
+
+
+@pytest.mark.parametrize(
+    "person",
+    [
+        None,
+        Person(conditions=frozenset({"dm", "htn"}), age=70),
+        Person(age=30, pregnant_or_lactating=True),
+        Person(age=85, conditions=frozenset({"htn"})),
+    ],
+    ids=["nobody known", "diabetes", "pregnant", "very old"],
+)
+def test_whatever_a_screen_calls_critical_somebody_is_sent_to(person: Person | None) -> None:
+    pressures = [(s, d) for s in range(60, 260, 2) for d in range(40, 150, 2) if s > d]
+    critical = [
+        {"systolic_mmhg": Decimal(s), "diastolic_mmhg": Decimal(d)}
+        for s, d in pressures
+        if _critical(Kind.BLOOD_PRESSURE, {"systolic_mmhg": s, "diastolic_mmhg": d}, person)
+    ]
+    assert critical
+    for values in critical:
+        assert _severity(Kind.BLOOD_PRESSURE, values, person) >= Severity.URGENT, values
+    for tenths, meal in product(range(5, 400), Meal):
+        if _critical(Kind.GLUCOSE, {"glucose_mmol_l": Decimal(tenths) / 10}, person, meal):
+            values = {"glucose_mmol_l": Decimal(tenths) / 10}
+            assert _severity(Kind.GLUCOSE, values, person, meal) >= Severity.URGENT, (values, meal)
+
+
+def _critical(kind: Kind, values: dict[str, Any], person: Person | None, meal: Meal = Meal.UNKNOWN) -> bool:
+    return any(
+        interpret(kind, name, Decimal(value), meal, person).code in ("LL", "HH") for name, value in values.items()
+    )
+
+
+def _severity(kind: Kind, values: dict[str, Any], person: Person | None, meal: Meal = Meal.UNKNOWN) -> int:
+    at = datetime(2026, 5, 4, tzinfo=UTC)
+    found = judge(library(), facts(Measurement(kind=kind, taken_at=at, values=values, meal=meal), person))
+    return max((finding.rule.severity for finding in found), default=0)
