@@ -153,21 +153,30 @@ class BlueZService:
                 )
             )
             self._processes[0].stdout.readline()
-            with (self._directory / "bluez.log").open("wb") as log:
-                self._processes.append(
-                    subprocess.Popen(
-                        [sys.executable, "-m", "tests.gateway.transports.bluez_process"],
-                        stdin=subprocess.PIPE,
-                        stdout=subprocess.PIPE,
-                        stderr=log,
-                        env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": self.address},
-                    )
-                )
+            self.start()
             yield self
         finally:
             for process in reversed(self._processes):
                 process.kill()
                 process.wait()
+
+    def start(self) -> None:
+        """Our `org.bluez`; after `kill` a new one, which knows nothing of the meters of the one before."""
+        del self._processes[1:]
+        with (self._directory / "bluez.log").open("wb") as log:
+            self._processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "tests.gateway.transports.bluez_process"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": self.address},
+                )
+            )
+
+    def open(self, *meters: VirtualMeter, keeps_advertising: bool = False) -> None:
+        packed = pickle.dumps(meters).hex()
+        self.order(do="open", meters=packed, keeps_advertising=keeps_advertising)
 
     def order(self, **order: Any) -> Any:
         _, process = self._processes
@@ -205,9 +214,8 @@ async def bluez_bench(
     service: BlueZService, *meters: VirtualMeter, keeps_advertising: bool = False, **options
 ) -> AsyncIterator[Bench]:
     """Tier B."""
-    packed = pickle.dumps(meters).hex()
     with mock.patch.dict(os.environ, {"DBUS_SYSTEM_BUS_ADDRESS": service.address}):
-        await asyncio.to_thread(service.order, do="open", meters=packed, keeps_advertising=keeps_advertising)
+        await asyncio.to_thread(service.open, *meters, keeps_advertising=keeps_advertising)
         bench = BlueZBench(Ble(SERVICES, **options), service)
         try:
             yield bench

@@ -62,7 +62,7 @@ def test_a_wrong_passkey_is_refused_by_the_word_bluez_has_for_it(bench_of):
     asyncio.run(scenario())
 
 
-def test_a_bluetoothd_that_dies_loses_the_line_and_the_transport_says_so(tmp_path):
+def test_a_bluetoothd_that_dies_loses_the_line_and_once_it_is_back_meters_are_read_again(tmp_path, monkeypatch):
     if shutil.which("dbus-daemon") is None:
         pytest.skip("tier B needs dbus-daemon (Debian package dbus-daemon), which is not installed")
 
@@ -78,7 +78,12 @@ def test_a_bluetoothd_that_dies_loses_the_line_and_the_transport_says_so(tmp_pat
             async with asyncio.timeout(WITHIN_S):
                 while bench.ble.state not in ("failed", "absent"):  # noqa: ASYNC110 - a state has no event
                     await asyncio.sleep(0.02)
+            service.start()
+            service.open(meter)
+            async with bench.ble.open(await bench.sighting_of("VGM")) as link:
+                assert await link.read("2a25") == b"SN-0001"
 
+    monkeypatch.setattr("gateway.transports.ble.RETRY_SCAN_S", (0.1,))
     with BlueZService(tmp_path).running() as service:
         asyncio.run(scenario(service))
 
