@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,6 +59,7 @@ class Config:
     health_host: str  # where `ingest` answers /healthz and /metrics
     health_port: int
     mqtt: Mqtt
+    rules: Path | None  # the chain's own signed rules; None: the packaged library
     influx: Influx | None  # None: no projection; `series rebuild` fills one later
 
     @property
@@ -109,6 +111,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Config:
             tls=value["MQTT_TLS"],
             tls_ca=value["MQTT_TLS_CA"],
         ),
+        rules=value["KANGDOCK_RULES"],
         influx=Influx(
             url=value["INFLUXDB_URL"],
             token=value["INFLUXDB_TOKEN"],
@@ -143,6 +146,12 @@ def _url(*schemes: str) -> Callable[[str], str]:
 
 def _optional_url(given: str) -> str:
     return _url("http", "https")(given) if given else ""
+
+
+def _directory(given: str) -> Path | None:
+    if given and not Path(given).is_dir():
+        raise ValueError(f"is {given!r}, which is no directory here")
+    return Path(given) if given else None
 
 
 def _port(given: str) -> int:
@@ -187,6 +196,12 @@ SETTINGS = (
         default="http://127.0.0.1:8000",
         parse=_url("https", "http"),
         means="what people type into their browser",
+    ),
+    Setting(
+        name="KANGDOCK_RULES",
+        default="",
+        parse=_directory,
+        means="the chain's own copy of the clinical rules, signed; without it the packaged ones",
     ),
     Setting(name="HOST", default="127.0.0.1", parse=_text, means="where `serve` listens"),
     Setting(name="PORT", default="8000", parse=_port, means="where `serve` listens"),

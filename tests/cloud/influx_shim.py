@@ -104,11 +104,7 @@ class Shim:
                     )
 
             def _answer(self, status: int, message: str) -> None:
-                body = (
-                    b""
-                    if status == 204
-                    else b'{"code":"invalid","message":"%s"}' % message.replace('"', "'").encode()
-                )
+                body = b"" if status == 204 else json.dumps({"code": "invalid", "message": message}).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
