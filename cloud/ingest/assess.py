@@ -61,9 +61,10 @@ def assess(
     worth_it = session.worth_judging(cases)
     history = casebook.load_history(connection, chain_id, worth_it)
     last_of_conversation = _newest_untrusted(cases)
+    judged = {case.id for case in worth_it}
     for case in cases:
         session.take(case)
-        if case in worth_it:
+        if case.id in judged:
             session.judge(case, history, alarming=case.time_trusted or case.id in last_of_conversation)
     # Raised first: a later reading of the same call may have answered a task already.
     raised = raise_tasks(connection, chain_id, session.new, now)
@@ -151,7 +152,7 @@ class _Session:
             and not self._already(case, finding)
             and not (member and self._keeps_quiet(case, member, finding.rule))
         ]
-        if due:
+        if due and not self._graver_waits(case, due[0].rule):
             self._raise(case, member, due)
 
     def _raise(self, case: Case, member: Member | None, due: list[Finding]) -> None:
@@ -182,6 +183,7 @@ class _Session:
                 reading_id=case.id,
                 rules=frozenset(finding.rule.id for finding in due),
                 rule_id=rule.id,
+                severity=rule.severity,
                 action=rule.action,
                 status="ready",
                 raised_at=self.now,
@@ -216,6 +218,12 @@ class _Session:
         member_id = self._member_id(case)
         return any(
             finding.rule.id in task.rules and task.member_id in (None, member_id) and not self._cancelled(task)
+            for task in self.tasks.about(case)
+        )
+
+    def _graver_waits(self, case: Case, rule: Rule) -> bool:
+        return any(
+            task.open and task.id not in self.withdrawn and task.severity >= rule.severity
             for task in self.tasks.about(case)
         )
 

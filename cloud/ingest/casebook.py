@@ -62,6 +62,7 @@ class KnownTask:
     reading_id: UUID | None
     rules: frozenset[str]
     rule_id: str
+    severity: int
     action: str
     status: str
     raised_at: datetime
@@ -121,7 +122,16 @@ def load_tasks(
     t = tasks.c
     rows = connection.execute(
         select(
-            t.id, t.member_id, t.reading_id, t.rule_id, t.other_rules, t.action, t.status, t.raised_at, *_VALUES
+            t.id,
+            t.member_id,
+            t.reading_id,
+            t.rule_id,
+            t.other_rules,
+            t.severity,
+            t.action,
+            t.status,
+            t.raised_at,
+            *_VALUES,
         )
         .add_columns(readings.c.taken_at)
         .select_from(
@@ -142,6 +152,7 @@ def load_tasks(
             reading_id=row.reading_id,
             rules=frozenset((row.rule_id, *row.other_rules)),
             rule_id=row.rule_id,
+            severity=row.severity,
             action=row.action,
             status=row.status,
             raised_at=row.raised_at,

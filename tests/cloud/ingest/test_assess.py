@@ -466,6 +466,14 @@ def test_a_corrected_meal_withdraws_what_no_longer_holds(pharmacy: Pharmacy) -> 
     ]
 
 
+def test_a_lesser_finding_never_takes_an_emergency_off_the_list(pharmacy: Pharmacy) -> None:
+    reading = pharmacy.reads(pharmacy.member(), glucose=OffScale.HI, meal=Meal.FASTING)
+    pharmacy.assess(reading)
+    pharmacy.do(lambda c: c.execute(update(readings).where(readings.c.id == reading).values(meal="bedtime")))
+    assert pharmacy.assess(reading) == []
+    assert pharmacy.rules_on_list() == ["GL-011"]
+
+
 def test_a_large_batch_costs_no_more_statements_than_a_small_one(pharmacy: Pharmacy) -> None:
     people = [pharmacy.member(conditions=["dm"]) for _ in range(5)]
     rows = [pharmacy.reads(people[n % 5], bp=(150 + n, 95), at=NOW - minutes(3 * n)) for n in range(60)]
