@@ -24,7 +24,7 @@ from gateway.clinical import library
 EMERGENCY = 4
 OUTCOMES = ("agreed_to_visit", "seen_by_doctor", "medication_in_order", "remeasured_normal", "wrong_number")
 OUTCOME_WEIGHTS = (38, 22, 20, 15, 5)
-DONE_AFTER_DAYS = ((28, 1.0), (10, 0.55), (3, 0.3), (-1, 0.08))
+DONE_AFTER_DAYS = ((35, 1.0), (14, 0.6), (4, 0.25), (-1, 0.05))
 """How many tasks are done by the time they are that old."""
 
 

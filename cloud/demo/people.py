@@ -174,7 +174,7 @@ def members_of(store: Unit, today: date, chance: Random) -> list[Member]:
                 conditions=conditions,
                 medications=medications,
                 course=course,
-                every_days=chance.choices((7, 14, 30, 75), (12, 28, 48, 12))[0],
+                every_days=chance.choices((7, 14, 30, 75), (16, 33, 41, 10))[0],
                 joined_on=today - timedelta(days=chance.randint(20, 1500)),
             )
         )

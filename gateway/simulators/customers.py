@@ -23,6 +23,9 @@ FORGETS_CARD = 0.12
 CONTROL_RUN = 0.02
 METER_RESTS_S = 8.0
 """Longer than the gateway's own rest between two conversations with one meter (docking.REST_S)."""
+MEASURING_S = 1.5
+"""From the card to the value. A cuff takes half a minute; within the same second the reading would lie, by the whole
+seconds of a meter's clock, before the visit."""
 READ_WITHIN_S = 15.0
 """A customer waits for the screen; when nothing appears for so long the next one comes anyway."""
 
@@ -72,6 +75,7 @@ async def trade(
         meter, card = random.choice(free), random.choice(cards)
         # Who forgot the card measures after the staff ended the visit before: "" tells the gateway so.
         open_visit(card if random.random() >= FORGETS_CARD else "")
+        await asyncio.sleep(MEASURING_S)
         measure(meter, habit_of(card), random)
         await meter.advertise()
         try:
