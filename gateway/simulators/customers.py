@@ -24,8 +24,8 @@ CONTROL_RUN = 0.02
 METER_RESTS_S = 8.0
 """Longer than the gateway's own rest between two conversations with one meter (docking.REST_S)."""
 MEASURING_S = 1.5
-"""From the card to the value. A cuff takes half a minute; within the same second the reading would lie, by the whole
-seconds of a meter's clock, before the visit."""
+"""From the card to the value. A cuff takes half a minute; within the same second the reading would lie, by the
+whole seconds of a meter's clock, before the visit."""
 READ_WITHIN_S = 15.0
 """A customer waits for the screen; when nothing appears for so long the next one comes anyway."""
 
