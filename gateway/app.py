@@ -22,7 +22,7 @@ import uvicorn
 from gateway import health, uplink
 from gateway.board import Board
 from gateway.buffer.outbox import HeldState, Limits, Outbox, OutboxFull, OutboxInUse, OutboxTooNew
-from gateway.config import Config
+from gateway.config import Config, VirtualSettings
 from gateway.docking import Docking
 from gateway.drivers import DRIVERS, recognise
 from gateway.screen.app import Dock, create_app
@@ -36,6 +36,8 @@ LONGEST_PAUSE_S = 60.0
 """A part that keeps crashing is tried once a minute: soon enough once its cause is gone, and no full log."""
 STEADY_AFTER_S = 60.0
 """A part that ran this long starts its pauses from the beginning."""
+HOLDS_AFTER_S = 5.0
+"""A part that was started again counts as down until it has run this long."""
 TICK_S = 1.0
 """The screen lets go of values to the second."""
 HEARTBEAT_TICKS = 15
@@ -60,28 +62,30 @@ class OutboxFailed(RuntimeError):
 async def run(config: Config, *, stop: asyncio.Event | None = None) -> None:
     """Runs until `stop`, SIGINT or SIGTERM; raises CannotStart or OutboxFailed."""
     stop = stop or asyncio.Event()
-    listener = _listen(config.screen.host, config.screen.port)
+    listener = listen(config.screen.host, config.screen.port)
     try:
         with _stopped_by_signals(stop):
             async with opened(config) as outbox:
-                await _Gateway(config, outbox, listener).run(stop)
+                await Gateway(config, outbox, listener).run(stop)
     finally:
         listener.close()
 
 
-class _Gateway:
+class Gateway:
+    """The parts around one open outbox. `parts` is what runs; `board` and `visits` are what they share."""
+
     def __init__(self, config: Config, outbox: Outbox, listener: socket.socket) -> None:
         self._config = config
-        self._outbox = outbox
+        self.outbox = outbox
         self._listener = listener
         self._started = _now()
         self._clock_trusted = self._ask_clock()
-        self._visits = Visits({slot.name: slot.meters for slot in config.slots})
-        self._board = Board(self._visits, clock=_now, unsent=lambda: outbox.stats().unsent)
+        self.visits = Visits({slot.name: slot.meters for slot in config.slots})
+        self.board = Board(self.visits, clock=_now, unsent=lambda: outbox.stats().unsent)
         self._docking = Docking(
             outbox,
-            self._board,
-            self._visits,
+            self.board,
+            self.visits,
             recognise=recognise,
             clock=_now,
             clock_trusted=lambda: self._clock_trusted,
@@ -90,8 +94,10 @@ class _Gateway:
         self._transports: list[Transport] = []
 
     async def run(self, stop: asyncio.Event) -> None:
+        """Runs every part until `stop`; raises OutboxFailed."""
         await self._restore()
-        parts = self._parts()
+        parts = self.parts()
+        failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._keep_running(*part)) for part in parts]
@@ -101,13 +107,16 @@ class _Gateway:
                 await stop.wait()
                 log.info("gateway.stopping")
                 _tell_systemd("STOPPING=1")
-                self._board.close()
+                self.board.close()
                 for task in tasks:
                     task.cancel()
         except* OutboxFailed as failures:
-            raise failures.exceptions[0] from None
+            failure = failures.exceptions[0]
+        if failure is not None:
+            raise failure
 
-    def _parts(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+    def parts(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+        """Everything that is kept running, by name."""
         parts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("screen", self._serve_screen),
             ("uplink", self._send),
@@ -120,15 +129,18 @@ class _Gateway:
             self._transports.append(ble)
             parts.append((ble.name, lambda: self._docking.watch(ble)))
         if self._config.virtual is not None:
-            parts += self._virtual_parts()
+            parts += self._virtual_parts(self._config.virtual)
         return parts
 
-    def _virtual_parts(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
-        from gateway.simulators.virtual_store import VirtualStore  # brings bumble: never on a real gateway
+    def _virtual_parts(self, virtual: VirtualSettings) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+        try:
+            from gateway.simulators.virtual_store import VirtualStore  # brings bumble: never on a real gateway
 
-        virtual = self._config.virtual
-        assert virtual is not None  # noqa: S101 - the caller has looked
-        store = VirtualStore(virtual.meters, virtual.cards, virtual.pace_s, virtual.seed)
+            store = VirtualStore(virtual.meters, virtual.cards, virtual.pace_s, virtual.seed)
+        except ImportError as error:
+            raise CannotStart(f"[virtual] needs `pip install kangdock[demo]` ({error})") from None
+        except (ValueError, OSError) as error:
+            raise CannotStart(f"[virtual] cannot be used: {error}") from None
         self._transports.append(store.transport)
         return [
             ("virtual", lambda: self._docking.watch(store.transport)),
@@ -137,26 +149,26 @@ class _Gateway:
 
     def _open_visit(self, typed: str) -> None:
         """A virtual customer's card at the first slot's scanner; "" is one without, after the visit before."""
-        slot = self._visits.slots[0]
+        slot = self.visits.slots[0]
         try:
-            self._visits.open(slot, normalise_code(typed), _now(), id=uuid4())
+            self.visits.open(slot, normalise_code(typed), _now(), id=uuid4())
         except BadCode:
-            self._visits.close(slot, _now())
-        self._board.changed()
+            self.visits.close(slot, _now())
+        self.board.changed()
 
     async def _send(self) -> None:
         await uplink.run(
-            self._outbox,
+            self.outbox,
             self._config.mqtt,
             status=lambda: self._health().status,
-            received=self._board.received,
-            link=self._board.link,
+            received=self.board.received,
+            link=self.board.link,
         )
 
     async def _serve_screen(self) -> None:
         dock = Dock(
-            board=self._board,
-            visits=self._visits,
+            board=self.board,
+            visits=self.visits,
             slots=self._config.slots,
             health=self._health,
             clock=_now,
@@ -165,7 +177,7 @@ class _Gateway:
             local_utc_offset_min=self._config.local_utc_offset_min,
             host=self._config.screen.host,
         )
-        server = uvicorn.Server(
+        server = _ScreenServer(
             uvicorn.Config(
                 create_app(dock),
                 log_config=None,
@@ -175,21 +187,27 @@ class _Gateway:
                 timeout_graceful_shutdown=SCREEN_STOPS_WITHIN_S,
             )
         )
-        # A restarted screen needs the port again, and uvicorn closes what it is given.
-        # uvicorn's own `serve` would take the signals from `run`.
-        await server._serve(sockets=[self._listener.dup()])
+        listener = (
+            self._listener.dup()
+        )  # a restarted screen needs the port again, and uvicorn closes what it is given
+        try:
+            await server.serve(sockets=[listener])
+        except asyncio.CancelledError:
+            if server.started:
+                await server.shutdown(sockets=[listener])
+            raise
 
     async def _keep_house(self) -> None:
         """The screen's clock, the transports' states, the outbox's retention, systemd's watchdog."""
         tick = 0
         while True:
-            self._board.expire()
+            self.board.expire()
             for transport in self._transports:
-                self._board.transport(transport.name, transport.state)
+                self.board.transport(transport.name, transport.state)
             if tick % CLOCK_TICKS == 0:
                 self._clock_trusted = self._ask_clock()
             if tick % HEARTBEAT_TICKS == 0:
-                self._board.changed()
+                self.board.changed()
                 _tell_systemd("WATCHDOG=1")
             if tick % HOUSEKEEPING_TICKS == 0:
                 await self._housekeep()
@@ -198,7 +216,7 @@ class _Gateway:
 
     async def _housekeep(self) -> None:
         try:
-            await self._outbox.housekeep(_now(), clock_trusted=self._clock_trusted)
+            await self.outbox.housekeep(_now(), clock_trusted=self._clock_trusted)
         except OutboxFull:
             log.warning("outbox.full")  # docking says so on the screen; nothing is dropped
         except Exception as error:
@@ -211,40 +229,39 @@ class _Gateway:
         pause_s = FIRST_PAUSE_S
         while True:
             began = loop.time()
-            task = asyncio.ensure_future(_awaited(part))
-            steady = loop.call_later(STEADY_AFTER_S, self._board.part, name, True)
+            holds = loop.call_later(HOLDS_AFTER_S, self.board.part, name, True)
             try:
-                await task
+                await part()
                 log.error("part.ended part=%s", name)
             except Exception as error:
                 log.error("part.crashed part=%s error=%s at=%s", name, type(error).__name__, _where(error))
             finally:
-                steady.cancel()
-            self._board.part(name, up=False)
+                holds.cancel()
+            self.board.part(name, up=False)
             if loop.time() - began > STEADY_AFTER_S:
                 pause_s = FIRST_PAUSE_S
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     async def _restore(self) -> None:
-        held = await self._outbox.recent(RESTORED)
-        self._board.restored(
+        held = await self.outbox.recent(RESTORED)
+        self.board.restored(
             (one.reading, one.saved_at, one.state is not HeldState.SAVED) for one in reversed(held)
         )
 
     def _health(self) -> health.Health:
-        stats = self._outbox.stats()
+        stats = self.outbox.stats()
         return health.Health(
             status=health.status(
                 self._config.gateway,
                 stats,
-                self._board,
+                self.board,
                 started=self._started,
                 now=_now(),
                 clock_trusted=self._clock_trusted,
             ),
-            link=self._board.link_state,
-            parts_down=self._board.parts_down,
+            link=self.board.link_state,
+            parts_down=self.board.parts_down,
             damaged=stats.damaged,
         )
 
@@ -253,12 +270,16 @@ class _Gateway:
         return health.clock_synchronised() if configured is None else configured
 
 
+class _ScreenServer(uvicorn.Server):
+    """Leaves the signals to `run`."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-async def _awaited(part: Callable[[], Awaitable[None]]) -> None:
-    await part()
 
 
 def _where(error: BaseException) -> str:
@@ -297,7 +318,7 @@ async def opened(config: Config) -> AsyncIterator[Outbox]:
         await outbox.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """The screen's socket, taken before anything else so that a second gateway gets no further than here."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

@@ -4,9 +4,11 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import sqlite3
 import sys
 from contextlib import closing
+from typing import NoReturn
 from uuid import UUID
 
 from gateway.config import Config, ConfigError, load
@@ -33,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         return BAD_CONFIG
     match arguments.command:
         case "run":
-            return _run(config)
+            _run(config)
         case "journal":
             if arguments.conversation is None:
                 return _list_journal(config)
@@ -42,19 +44,25 @@ def run(arguments: argparse.Namespace) -> int:
             return _outbox_status(config)
 
 
-def _run(config: Config) -> int:
+def _run(config: Config) -> NoReturn:
     from gateway import app
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # One line per request would be most of the log, and aiomqtt and bleak print what they carry.
     for chatty in ("mqtt", "bleak", "uvicorn", "bumble"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    try:
-        asyncio.run(app.run(config))
-    except (app.CannotStart, app.OutboxFailed) as error:
-        print(f"gateway: {error}", file=sys.stderr)
-        return FAILED
-    return 0
+    status = 0
+    with asyncio.Runner() as runner:
+        try:
+            runner.run(app.run(config))
+        except (app.CannotStart, app.OutboxFailed) as error:
+            print(f"gateway: {error}", file=sys.stderr)
+            status = FAILED
+        # The outbox is closed. What may be left is a thread that calls a broker on a dead line: asyncio and Python
+        # would both wait for it, 15 s or more, and systemd's patience is for better things.
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(status)
 
 
 def _drivers(what: str, name: str | None) -> int:

@@ -1,9 +1,11 @@
 """The whole gateway as a process: it starts, reads virtual meters, hands over, survives and ends cleanly."""
 
 import asyncio
+import contextlib
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,6 +19,8 @@ import aiomqtt
 import pytest
 
 from cloud.demo.servers import Broker, free_port
+from gateway import app
+from gateway.config import load
 from gateway.wire import codec, topics
 from gateway.wire.messages import Outcome, Receipt
 
@@ -101,9 +105,9 @@ def test_virtual_customers_measure_and_the_cloud_receives_it(tmp_path: Path, bro
 
         def received() -> bool:
             state = ask(port, "/state")
-            return bool(state and state["received"] >= 2)
+            return bool(state and state["received"] >= 1)
 
-        assert asyncio.run(receipt_everything(broker.port, "gw-app-1", received)) >= 2
+        assert asyncio.run(receipt_everything(broker.port, "gw-app-1", received)) >= 1
         health = until(lambda: (it := ask(port, "/healthz")) and it["status"] == "ok" and it, "a healthy gateway")
         assert health["uplink"] == "up"
         assert health["transports"] == {"virtual": "ok"}
@@ -142,6 +146,21 @@ def test_ctrl_c_ends_it_with_a_screen_still_looking(tmp_path: Path):
             assert process.wait(timeout=10) == 0
 
 
+def test_it_ends_promptly_while_the_line_swallows_everything(tmp_path: Path):
+    with socket.socket() as broker, contextlib.ExitStack() as callers:
+        broker.bind(("127.0.0.1", 0))
+        broker.listen(0)  # a full queue makes Linux drop whoever calls next, as a dead 4G line does
+        for _ in range(2):
+            caller = callers.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(broker.getsockname())
+        path, port = settings(tmp_path, broker.getsockname()[1], name="gw-app-10")
+        with running(path) as process:
+            until(lambda: ask(port, "/healthz"), "an answer of /healthz")
+            process.terminate()
+            assert process.wait(timeout=5) == 0
+
+
 def test_a_wrong_line_stops_it_before_anything_starts(tmp_path: Path):
     path, _ = settings(tmp_path, 1883, name="gw-app-4", more='[screeen]\nhost = "x"\n')
     ended = subprocess.run(command(path), capture_output=True, text=True, timeout=30, check=False)
@@ -149,6 +168,16 @@ def test_a_wrong_line_stops_it_before_anything_starts(tmp_path: Path):
     assert "screeen: unknown; expected 'screen'" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_a_virtual_store_without_cards_says_so(tmp_path: Path):
+    path, _ = settings(tmp_path, 1883, name="gw-app-9", more=VIRTUAL)
+    (tmp_path / "cards.txt").unlink()
+    ended = subprocess.run(command(path), capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 1
+    assert "[virtual]" in ended.stderr
+    assert "cards.txt" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_second_gateway_on_the_same_store_gets_no_further_than_a_sentence(tmp_path: Path):
@@ -170,6 +199,67 @@ def test_a_gateway_without_radio_or_virtual_meters_loads_neither(tmp_path: Path)
     )
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
+
+
+class Boom(app.Gateway):
+    """A gateway with one part more, which crashes twice and then holds."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.tries = 0
+        self.holds = asyncio.Event()
+
+    def parts(self) -> Any:
+        return [*super().parts(), ("boom", self.boom)]
+
+    async def boom(self) -> None:
+        self.tries += 1
+        if self.tries < 3:
+            raise ValueError("M0001042 measured 6.2")
+        self.holds.set()
+        await asyncio.Event().wait()
+
+
+def test_a_part_that_crashes_is_started_again_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(app, "FIRST_PAUSE_S", 0.0)
+    path, port = settings(tmp_path, free_port(), name="gw-app-7")
+
+    async def play() -> tuple[int, Any]:
+        config, stop = load(path, {}), asyncio.Event()
+        async with app.opened(config) as outbox:
+            gateway = Boom(config, outbox, app.listen("127.0.0.1", port))
+            running = asyncio.create_task(gateway.run(stop))
+            await asyncio.wait_for(gateway.holds.wait(), WAIT_S)
+            health = await asyncio.to_thread(ask, port, "/healthz")
+            stop.set()
+            await running
+            return gateway.tries, health
+
+    tries, health = asyncio.run(play())
+    assert tries == 3
+    assert health["status"] == "degraded"  # until it has held for a while
+    assert health["parts_down"] == ["boom"]
+    assert "part.crashed part=boom error=ValueError" in caplog.text
+    assert "6.2" not in caplog.text  # an error's words may hold a reading
+
+
+def test_without_its_outbox_the_gateway_stops(tmp_path: Path):
+    path, port = settings(tmp_path, free_port(), name="gw-app-8")
+
+    async def play() -> None:
+        config = load(path, {})
+        async with app.opened(config) as outbox:
+
+            async def fails(now: object, *, clock_trusted: bool) -> int:
+                raise sqlite3.OperationalError("disk I/O error")
+
+            outbox.housekeep = fails
+            await app.Gateway(config, outbox, app.listen("127.0.0.1", port)).run(asyncio.Event())
+
+    with pytest.raises(app.OutboxFailed):
+        asyncio.run(asyncio.wait_for(play(), WAIT_S))
 
 
 def test_systemd_is_told_that_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,94 @@
+"""The gateway's command line, as a field engineer types it."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from gateway.__main__ import main
+from gateway.buffer.outbox import Outbox
+from gateway.conversation import Context, Sighting
+from gateway.docking import HEADER, header
+from gateway.drivers import DRIVERS
+from tests.gateway.readings import reading
+
+CONVERSATION = UUID(int=77)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    path = tmp_path / "gateway.toml"
+    path.write_text('[gateway]\nname = "gw-1"\ndata_directory = "data"\n[mqtt]\nhost = "broker"\n')
+    return path
+
+
+def test_every_driver_is_listed_and_shown(capsys: pytest.CaptureFixture[str]):
+    assert main(["drivers", "list"]) == 0
+    listed = capsys.readouterr().out
+    for driver in DRIVERS:
+        assert driver.name in listed
+        assert main(["drivers", "show", driver.name]) == 0
+        shown = capsys.readouterr().out
+        for words in (driver.devices, driver.source, driver.quirks, driver.proven_by):
+            assert words in shown
+
+
+def test_an_unknown_driver_is_answered_with_those_there_are(capsys: pytest.CaptureFixture[str]):
+    assert main(["drivers", "show", "ble.toaster"]) == 2
+    assert DRIVERS[0].name in capsys.readouterr().err
+
+
+def test_what_waits_is_told_while_the_gateway_runs(settings: Path, capsys: pytest.CaptureFixture[str]):
+    async def play() -> int:
+        outbox = await Outbox.open(settings.parent / "data", gateway="gw-1")
+        await outbox.put([reading(), reading()])
+        status = await asyncio.to_thread(main, ["outbox", "status", "--config", str(settings)])
+        await outbox.close()
+        return status
+
+    assert asyncio.run(play()) == 0
+    assert "2 readings wait for the cloud" in capsys.readouterr().out
+
+
+def test_conversations_are_listed_and_one_is_replayed(settings: Path, capsys: pytest.CaptureFixture[str]):
+    now = datetime(2026, 11, 21, 4, tzinfo=UTC)
+    driver = DRIVERS[0]
+    context = Context(sighting=Sighting(transport="ble", address="AA:01"), now=now)
+
+    async def docked() -> None:
+        outbox = await Outbox.open(settings.parent / "data", gateway="gw-1")
+        await outbox.journal(CONVERSATION, now, HEADER, header(driver.name, context, True))
+        await outbox.close()
+
+    asyncio.run(docked())
+    assert main(["journal", "replay", "--config", str(settings)]) == 0
+    listed = capsys.readouterr().out
+    assert str(CONVERSATION) in listed
+    assert driver.name in listed
+    assert main(["journal", "replay", str(UUID(int=1)), "--config", str(settings)]) == 1
+    assert "no longer holds" in capsys.readouterr().err
+
+
+def test_without_a_journal_the_command_says_so(settings: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["journal", "replay", "--config", str(settings)]) == 1
+    assert "no journal in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["run"], ["outbox", "status"], ["journal", "replay"], ["doctor"]])
+def test_wrong_settings_end_every_command_with_2(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "gateway.toml"
+    path.write_text('[gateway]\nnaem = "gw-1"\n')
+    assert main([*command, "--config", str(path)]) == 2
+    captured = capsys.readouterr()
+    assert "gateway.naem: unknown" in captured.out + captured.err
+
+
+def test_decode_and_replay_keep_their_own_arguments(capsys: pytest.CaptureFixture[str]):
+    assert main(["decode", "ble.racp", "nonsense"]) == 1
+    with pytest.raises(SystemExit) as ended:
+        main(["replay"])
+    assert ended.value.code == 2
