@@ -24,6 +24,7 @@ from uuid import UUID
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.client import Client as Paho
+from paho.mqtt.client import DisconnectFlags
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -86,7 +87,9 @@ async def run(
         link(LinkState.CONNECTING)
         session = _Session(outbox, settings, status, received, link, receipt_wait_s)
         try:
-            await session.hold()
+            # A task of its own: Python 3.11's TaskGroup leaves its parent marked as cancelled when a child fails,
+            # and `_is_cancelled` below must know whether we are.
+            await asyncio.create_task(session.hold())
         except* Rejected as refusals:
             for refusal in _flat(refusals):
                 log.error("uplink.refused %s", refusal)
@@ -238,7 +241,8 @@ class _Session:
 
 
 class Client(aiomqtt.Client):
-    """aiomqtt drops PUBACK's reason code; MQTT 5 refuses a forbidden topic there and nowhere else."""
+    """aiomqtt and two things it passes over: PUBACK's reason code, where MQTT 5 refuses a forbidden topic, and a
+    line that is closed instead of a CONNACK, which is how a rejected certificate looks."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -261,6 +265,19 @@ class Client(aiomqtt.Client):
         if reason_code.is_failure:
             self._refusal = str(reason_code)
         super()._on_publish(client, userdata, mid, reason_code, properties)
+
+    def _on_disconnect(
+        self,
+        client: Paho,
+        userdata: Any,
+        flags: DisconnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        if self._connected.done():
+            super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        else:
+            self._connected.set_exception(aiomqtt.MqttError(f"closed before it was accepted: {reason_code}"))
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
