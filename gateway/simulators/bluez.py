@@ -74,6 +74,7 @@ class BlueZ:
         self._filter: frozenset[str] = frozenset()
         self._agent: tuple[str, str, str] | None = None  # bus name, path, capability
         self._clients: dict[str, BumbleClient] = {}
+        self._calling: dict[str, asyncio.Future[None]] = {}
         self._working: set[asyncio.Task[None]] = set()
         self._connecting = asyncio.Lock()
         self._methods: dict[tuple[str, str], Method] = {
@@ -254,8 +255,13 @@ class BlueZ:
             if path in self._clients:
                 return self._clients[path]
             client = self._client(path)
+            calling = self._calling[path] = asyncio.ensure_future(client.connect(pair=False))
             try:
-                await client.connect(pair=False)
+                await calling
+            except asyncio.CancelledError:
+                if not calling.cancelled():
+                    raise
+                raise BlueZError("Failed", "br-connection-canceled") from None
             except TimeoutError:
                 if self._objects[path][DEVICE1]["Paired"].value:
                     # The link came up, the meter refused the key, the link went: all of it is visible to clients.
@@ -266,12 +272,17 @@ class BlueZ:
                 raise BlueZError("Failed", "Connection timed out") from None
             except BleakError:
                 raise BlueZError("Failed", "le-connection-abort-by-local") from None
+            finally:
+                del self._calling[path]
             self._clients[path] = client
             self._change(path, DEVICE1, Connected=Variant("b", True))
             self._show_services(path, client)
             return client
 
     async def _disconnect(self, message: Message) -> tuple[str, list[Any]]:
+        if (calling := self._calling.get(str(message.path))) is not None:
+            calling.cancel()
+            return "", []
         client = self._clients.get(str(message.path))
         if client is None:
             raise BlueZError("NotConnected", "Not Connected")

@@ -29,13 +29,15 @@ log = logging.getLogger(__name__)
 SILENT_AFTER_S = 90.0
 """A scanner that hears nothing for so long is started afresh: BlueZ's can fall silent without an error (bluez
 issue 807). A quiet shop is silent too; a restart costs it 50 ms of listening."""
+START_SCAN_TIMEOUT_S = 10.0
+"""BlueZ starts a scan within a second, or has stopped answering."""
 RETRY_SCAN_S = (2.0, 5.0, 15.0, 60.0)
 """Pauses between attempts to start a scanner that will not start: a plug being re-seated, then a broken one."""
 CONNECT_TIMEOUT_S = 20.0
 """BlueZ answers a reachable meter within 1 to 5 s; a meter is not held in the hand for longer than this."""
 CONNECT_ATTEMPTS = 3
-"""Most failed connections are one lost packet and work the second time."""
 RETRY_CONNECT_S = 0.5
+"""Most failed connections are one lost packet and work the second time, soon."""
 DISCONNECT_TIMEOUT_S = 10.0
 """BlueZ takes 2 s for an orderly disconnect (its own timer)."""
 RESCAN_TIMEOUT_S = 15.0
@@ -92,7 +94,8 @@ class Ble:
         while True:
             async with AsyncExitStack() as scan:
                 try:
-                    await self._start(scan)
+                    async with asyncio.timeout(START_SCAN_TIMEOUT_S):
+                        await self._start(scan)
                 except (BleakError, OSError, EOFError, TimeoutError) as error:
                     self.state = "absent" if isinstance(error, BleakBluetoothNotAvailableError) else "failed"
                     pause_s = RETRY_SCAN_S[min(failures, len(RETRY_SCAN_S) - 1)]
@@ -124,7 +127,7 @@ class Ble:
             await self.forget(address)
             client = await self._connect(address, lost, attempts=1)
         if client is None:
-            raise Lost("no connection")
+            raise Lost("the meter hangs up")
         return client
 
     def bonded(self, address: str) -> None:
@@ -160,34 +163,42 @@ class Ble:
     async def _open(self, sighting: Sighting) -> AsyncIterator[Link]:
         async with self._lines:
             self._talking += 1
-            link = BleLink(self, sighting.address)
             try:
-                await link.connect()
-                yield link
+                link = BleLink(self, sighting.address)
+                try:
+                    await link.connect()
+                    yield link
+                finally:
+                    await link.close()
             finally:
-                await link.close()
                 self._talking -= 1
 
     async def _connect(
         self, address: str, lost: asyncio.Event, attempts: int = CONNECT_ATTEMPTS
     ) -> BleakClient | None:
-        """None where the stack kept trying until the time was up, as it does with a forgotten bond."""
+        """None where the meter hung up every time: the mark of a forgotten bond. Raises Lost where it is away.
+
+        The difference matters: whoever is merely out of reach must not lose the bond.
+        """
         async with self._connecting:
+            hung_up = True
             for attempt in range(1, attempts + 1):
+                lost.clear()
                 client = self._client(self._device(address), lost)
                 try:
                     # bleak bounds the connection; the second bound is for a D-Bus that does not answer at all.
                     async with asyncio.timeout(self._connect_timeout_s + DISCONNECT_TIMEOUT_S):
                         await client.connect()
-                except TimeoutError:
-                    return None
-                except (BleakError, OSError, EOFError) as error:
+                except (BleakError, OSError, EOFError, TimeoutError) as error:
                     log.info("ble.connect_failed attempt=%d error=%s", attempt, type(error).__name__)
-                    if attempt == attempts:
-                        raise Lost(f"no connection after {attempts} attempts") from None
+                    hung_up = hung_up and lost.is_set()
+                    if isinstance(error, TimeoutError):
+                        break  # BlueZ has tried all the while
                     await asyncio.sleep(RETRY_CONNECT_S)
                 else:
                     return client
+        if hung_up:
+            return None
         raise Lost("no connection")
 
     def _client(self, device: BLEDevice, lost: asyncio.Event) -> BleakClient:
@@ -246,6 +257,8 @@ class Ble:
         scanner = self._scanner()
         await scanner.start()
         scan.push_async_callback(self._stop, scanner)
+        if self.state in ("absent", "failed"):
+            self.state = "ok"
 
     async def _stop(self, scanner: BleakScanner) -> None:
         try:

@@ -136,6 +136,10 @@ class BumbleClient(BaseBleakClient):
             connection = await self._radio.connect_le(hci.Address(self.address), timeout=self._timeout)
         except (BaseBumbleError, hci.HCI_Error, TimeoutError) as error:
             raise TimeoutError(f"no connection: {error}") from None
+        except asyncio.CancelledError:
+            # bumble leaves the radio calling; the meter would be answered later by nobody.
+            await self._radio.send_sync_command(hci.HCI_LE_Create_Connection_Cancel_Command())
+            raise
         connection.on("disconnection", self._on_disconnection)
         self._connection = connection
         self._peer = Peer(connection)

@@ -197,6 +197,26 @@ def test_a_meter_that_forgot_its_bond_is_forgotten_too_and_paired_again(bench_of
     asyncio.run(scenario())
 
 
+def test_a_meter_that_is_only_out_of_reach_keeps_its_bond(bench_of):
+    async def scenario():
+        meter = glucose_meter(security=Security.JUST_WORKS)
+        meter.measure(Decimal("5.4"))
+        async with bench_of(meter, connect_timeout_s=0.5) as bench:
+            sighting = await bench.sighting_of("VGM")
+            async with bench.ble.open(sighting) as link:
+                await link.pair()
+            with pytest.raises(Lost):
+                async with bench.ble.open(sighting):
+                    pass
+            await bench.tell("VGM", "advertise")
+            async with bench.ble.open(await bench.sighting_of("VGM")) as link:
+                await link.pair()
+                assert len(await report(link)) == 2
+            assert (await bench.tell("VGM", "report"))["pairings"] == 1
+
+    asyncio.run(scenario())
+
+
 def test_a_silent_scanner_is_started_again_and_says_so(bench_of):
     async def scenario():
         async with bench_of(glucose_meter(), silent_after_s=0.2) as bench:
