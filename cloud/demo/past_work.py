@@ -39,8 +39,9 @@ def raise_and_work(engine: Engine, past: Sequence[Past], now: datetime, chance: 
         with engine.begin() as connection:
             ids = [one.reading.id for one in of_the_day]
             raised = assess(connection, chain_id, ids, now=evening, rules=rules, production=False)
+            if raised:
+                _date_back(connection, chain_id, raised)
             for task_id in raised:
-                _date_back(connection, chain_id, task_id)
                 _work(connection, chain_id, task_id, now, chance)
             count += len(raised)
     return count
@@ -51,22 +52,30 @@ def _day_and_chain(one: Past) -> tuple[datetime, str]:
     return day, one.store.chain_id
 
 
-def _date_back(connection: Connection, chain_id: str, task_id: UUID) -> None:
+def _date_back(connection: Connection, chain_id: str, task_ids: Sequence[UUID]) -> None:
     """A day is assessed at once; each of its tasks was raised when its reading arrived."""
-    key = (tasks.c.chain_id == chain_id, tasks.c.id == task_id)
-    arrived = (
-        select(readings.c.stored_at)
-        .where(readings.c.chain_id == chain_id, readings.c.id == tasks.c.reading_id)
-        .scalar_subquery()
-    )
     connection.execute(
-        update(tasks).where(*key).values(raised_at=arrived, due_at=tasks.c.due_at - (tasks.c.raised_at - arrived))
+        update(tasks)
+        .where(
+            tasks.c.chain_id == chain_id,
+            tasks.c.id.in_(task_ids),
+            readings.c.chain_id == chain_id,
+            readings.c.id == tasks.c.reading_id,
+        )
+        .values(
+            raised_at=readings.c.stored_at,
+            due_at=tasks.c.due_at - (tasks.c.raised_at - readings.c.stored_at),
+        )
     )
-    raised_at = select(tasks.c.raised_at).where(*key).scalar_subquery()
     connection.execute(
         update(task_events)
-        .where(task_events.c.chain_id == chain_id, task_events.c.task_id == task_id)
-        .values(at=func.least(task_events.c.at, raised_at))
+        .where(
+            task_events.c.chain_id == chain_id,
+            task_events.c.task_id.in_(task_ids),
+            tasks.c.chain_id == chain_id,
+            tasks.c.id == task_events.c.task_id,
+        )
+        .values(at=func.least(task_events.c.at, tasks.c.raised_at))
     )
 
 
