@@ -1,0 +1,84 @@
+"""Dead letters on the command line, as an engineer uses it."""
+
+import json
+
+import pytest
+from sqlalchemy import Engine
+
+from cloud import db
+from cloud.__main__ import main
+from cloud.crm.fleet.tables import gateways
+from cloud.ingest.intake import Delivery, accept
+from cloud.ledger import store
+from gateway.wire import topics
+from tests.cloud.chains import CHAIN, GATEWAY, NOW, STORE, batch, reading
+
+
+@pytest.fixture
+def at_home(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", database)
+
+
+def set_aside(engine: Engine, *deliveries: Delivery) -> None:
+    with db.begin(engine) as connection:
+        accept(connection, deliveries, NOW)
+
+
+def test_letters_are_listed_without_their_content_and_shown_with_it(
+    ledger: Engine, at_home: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_aside(ledger, Delivery(topic=topics.batch(GATEWAY, reading(1).id), payload=b'{"v":1,"name":"Wang"}'))
+    assert main(["dead-letters", "list", "--json"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "Wang" not in line
+    letter = json.loads(line)
+    assert (letter["error"], letter["gateway"]) == ("malformed", GATEWAY)
+    assert main(["dead-letters", "show", str(letter["id"])]) == 0
+    assert "Wang" in capsys.readouterr().out
+    assert main(["dead-letters", "show", "999999"]) == 1
+
+
+def test_a_new_gateways_letters_are_replayed_once_it_is_registered(
+    ledger: Engine, at_home: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_aside(ledger, batch([reading(1)], gateway="gw-new"), batch([reading(2)], gateway="gw-new"))
+    assert main(["dead-letters", "replay", "--all"]) == 1  # still unknown
+    with db.begin(ledger) as connection:
+        assert store.counts(connection) == {"readings": 0, "dead_letters": 2}
+        connection.execute(gateways.insert().values(id="gw-new", chain_id=CHAIN, store_id=STORE))
+    assert main(["dead-letters", "list", "--json"]) == 0
+    first = json.loads(capsys.readouterr().out.splitlines()[-1])["id"]
+    assert main(["dead-letters", "replay", str(first)]) == 0
+    assert main(["dead-letters", "replay", "--all"]) == 0
+    with ledger.connect() as connection:
+        assert store.counts(connection) == {"readings": 2, "dead_letters": 0}
+
+
+def test_one_bad_reading_waits_alone_after_its_batch_was_taken(ledger: Engine, at_home: None) -> None:
+    sent = batch([reading(1), reading(2)])
+    set_aside(ledger, Delivery(topic=sent.topic, payload=sent.payload.replace(b'"6.1"', b'"six"', 1)))
+    with ledger.connect() as connection:
+        assert store.counts(connection) == {"readings": 1, "dead_letters": 1}
+    assert main(["dead-letters", "replay", "--all"]) == 1
+    with ledger.connect() as connection:
+        assert store.counts(connection) == {"readings": 1, "dead_letters": 1}
+
+
+def test_a_wrong_setting_is_explained_by_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://root:secret@db/x")
+    monkeypatch.setenv("MQTT_PORT", "many")
+    assert main(["ingest"]) == 2
+    said = capsys.readouterr().err
+    assert "DATABASE_URL" in said
+    assert "MQTT_PORT" in said
+    assert "secret" not in said
+
+
+def test_series_cannot_be_rebuilt_without_an_influxdb(
+    at_home: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("INFLUXDB_URL", raising=False)
+    assert main(["series", "rebuild"]) == 1
+    assert "INFLUXDB_URL" in capsys.readouterr().err
