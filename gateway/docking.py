@@ -5,7 +5,6 @@ where it is kept `gateway.buffer`'s, and who stands at the counter `gateway.visi
 """
 
 import asyncio
-import json
 import logging
 import traceback
 from collections import OrderedDict
@@ -16,6 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID, uuid4
+
+import msgspec
 
 from gateway import drivers
 from gateway.buffer.limits import OutboxFull
@@ -153,7 +154,8 @@ class Docking:
             saved=self._board.saved,
         )
         # An outbox with no room refuses here, before the meter has said anything it might then forget.
-        await custody.journal(HEADER, header(driver.name, context, self._clock_trusted()))
+        visit = custody.visit_at(now)
+        await custody.journal(HEADER, header(driver.name, context, visit, clock_trusted=self._clock_trusted()))
         await converse(driver.talk(context), link, custody)
         return custody.new
 
@@ -323,10 +325,10 @@ class _Meter:
     busy: bool = False
 
 
-def header(driver: str, context: Context, clock_trusted: bool) -> bytes:
+def header(driver: str, context: Context, visit: Visit | None, *, clock_trusted: bool) -> bytes:
     """The first row of a conversation in the journal."""
     sighting = context.sighting
-    return json.dumps(
+    return msgspec.json.encode(
         {
             "driver": driver,
             "transport": sighting.transport,
@@ -337,9 +339,9 @@ def header(driver: str, context: Context, clock_trusted: bool) -> bytes:
             "last_record": context.last_record,
             "local_utc_offset_min": context.local_utc_offset_min,
             "clock_trusted": clock_trusted,
-        },
-        ensure_ascii=False,
-    ).encode()
+            "visit": visit,
+        }
+    )
 
 
 def _where(failure: Exception) -> str:

@@ -5,18 +5,19 @@ decoded correctly come out with the ids they already have, so replaying is harml
 `gateway.docking`'s.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+import msgspec
+
 from gateway.conversation import Context, Driver, Lost, Refused, Sighting
 from gateway.converse import converse
 from gateway.docking import HEADER, Custody
 from gateway.docking import Outbox as DockingOutbox
-from gateway.wire.messages import Reading
+from gateway.wire.messages import Reading, Visit
 
 SILENCES_AT_END = 3
 """A driver that keeps waiting after the last journalled byte is told three times that nothing comes."""
@@ -42,13 +43,14 @@ async def replay_journal(
 ) -> int:
     """Decodes one conversation again and keeps what is new; how many were. Raises NotReplayable, or as converse.
 
-    A replayed reading belongs to no visit: who stood there then is not in the journal, so staff claim it.
+    The evidence of who stood there is the visit that was open when the conversation began.
     """
     rows = list(await outbox.journal_of(conversation))
     if not rows or rows[0][1] != HEADER:
         raise NotReplayable(f"the journal no longer holds the beginning of conversation {conversation}")
     began, _, header = rows[0]
-    facts: dict[str, Any] = json.loads(header)
+    facts: dict[str, Any] = msgspec.json.decode(header)
+    visit = msgspec.convert(facts["visit"], Visit | None)
     driver = drivers.get(facts["driver"])
     if driver is None:
         raise NotReplayable(f"this software has no driver {facts['driver']!r}")
@@ -67,7 +69,7 @@ async def replay_journal(
         conversation=conversation,
         clock=lambda: tape.at,
         clock_trusted=lambda: bool(facts["clock_trusted"]),
-        visit_at=lambda moment: None,
+        visit_at=lambda moment: visit,
         local_utc_offset_min=facts["local_utc_offset_min"],
         saved=saved,
     )

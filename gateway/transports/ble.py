@@ -194,7 +194,8 @@ class Ble:
                     hung_up = hung_up and lost.is_set()
                     if isinstance(error, TimeoutError):
                         break  # BlueZ has tried all the while
-                    await asyncio.sleep(RETRY_CONNECT_S)
+                    if attempt < attempts:
+                        await asyncio.sleep(RETRY_CONNECT_S)
                 else:
                     return client
         if hung_up:

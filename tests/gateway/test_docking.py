@@ -331,6 +331,7 @@ def test_a_real_conversation_replays_to_the_readings_it_had(tmp_path):
         for tenth in range(3):
             meter.measure(Decimal(50 + tenth) / 10, meal=1)
         async with bumble_bench(meter) as bench, dock(tmp_path) as it, watching(it, bench):
+            it.visits.open("counter-1", "C0001", NOW - timedelta(minutes=1), id=uuid4())
             await it.board.until_ended(1)
             every = {driver.name: driver for driver in drivers.DRIVERS}
             assert await replay_journal(it.outbox, CONVERSATION, drivers=every) == 0

@@ -182,7 +182,7 @@ def test_without_the_right_passkey_nothing_is_read(bench_of, passkeys):
     asyncio.run(scenario())
 
 
-def test_a_meter_that_forgot_its_bond_is_forgotten_too_and_paired_again(bench_of):
+def test_a_meter_that_forgot_its_bond_is_forgotten_too_and_paired_again(bench_of, caplog):
     async def scenario():
         meter = glucose_meter(security=Security.JUST_WORKS)
         meter.measure(Decimal("5.4"))
@@ -194,7 +194,9 @@ def test_a_meter_that_forgot_its_bond_is_forgotten_too_and_paired_again(bench_of
                 await bench.tell("VGM", "forget_bond")
             assert (await bench.tell("VGM", "report"))["pairings"] == 2
 
+    caplog.set_level("INFO", "gateway.transports")
     asyncio.run(scenario())
+    assert [record.message for record in caplog.records].count("ble.bond_renewed") == 1
 
 
 def test_a_meter_that_is_only_out_of_reach_keeps_its_bond(bench_of):
