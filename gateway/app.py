@@ -14,6 +14,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,8 +24,9 @@ from gateway import health, uplink
 from gateway.board import Board
 from gateway.buffer.outbox import HeldState, Limits, Outbox, OutboxFull, OutboxInUse, OutboxTooNew
 from gateway.config import Config, VirtualSettings
+from gateway.conversation import Driver
 from gateway.docking import Docking
-from gateway.drivers import DRIVERS, recognise
+from gateway.drivers import DRIVERS, NotADriver, load_installed, recognise
 from gateway.screen.app import Dock, create_app
 from gateway.transports import Transport
 from gateway.visits import BadCode, Visits, normalise_code
@@ -80,13 +82,14 @@ class Gateway:
         self._listener = listener
         self._started = _now()
         self._clock_trusted = self._ask_clock()
+        self._drivers = known_drivers()
         self.visits = Visits({slot.name: slot.meters for slot in config.slots})
         self.board = Board(self.visits, clock=_now, unsent=lambda: outbox.stats().unsent)
         self._docking = Docking(
             outbox,
             self.board,
             self.visits,
-            recognise=recognise,
+            recognise=partial(recognise, drivers=self._drivers),
             clock=_now,
             clock_trusted=lambda: self._clock_trusted,
             local_utc_offset_min=config.local_utc_offset_min,
@@ -124,7 +127,7 @@ class Gateway:
         if self._config.ble.enabled:
             from gateway.transports.ble import Ble  # a gateway without a radio does not load bleak
 
-            services = frozenset[str]().union(*(driver.services for driver in DRIVERS))
+            services = frozenset[str]().union(*(driver.services for driver in self._drivers))
             ble = Ble(services, adapter=self._config.ble.adapter)
             self._transports.append(ble)
             parts.append((ble.name, lambda: self._docking.watch(ble)))
@@ -288,6 +291,14 @@ def _where(error: BaseException) -> str:
     if not frames:
         return "?"
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+
+
+def known_drivers() -> tuple[Driver, ...]:
+    """Our own drivers behind those of other installed packages; raises CannotStart for one that is none."""
+    try:
+        return (*load_installed(), *DRIVERS)
+    except NotADriver as error:
+        raise CannotStart(f"{error}; uninstall that package or ask who made it") from None
 
 
 @asynccontextmanager

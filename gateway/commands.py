@@ -66,15 +66,20 @@ def _run(config: Config) -> NoReturn:
 
 
 def _drivers(what: str, name: str | None) -> int:
-    from gateway.drivers import DRIVERS
+    from gateway.drivers import DRIVERS, NotADriver, load_installed
 
+    try:
+        known = (*load_installed(), *DRIVERS)
+    except NotADriver as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return FAILED
     if what == "list":
-        for driver in DRIVERS:
+        for driver in known:
             print(f"{driver.name:<24}{driver.transport:<8}{driver.devices}")
         return 0
-    wanted = next((driver for driver in DRIVERS if driver.name == name), None)
+    wanted = next((driver for driver in known if driver.name == name), None)
     if wanted is None:
-        print(f"no driver {name!r}; there are: {', '.join(one.name for one in DRIVERS)}", file=sys.stderr)
+        print(f"no driver {name!r}; there are: {', '.join(one.name for one in known)}", file=sys.stderr)
         return BAD_CONFIG
     for label, words in (
         ("Name", wanted.name),
@@ -130,12 +135,11 @@ def _replay_journal(config: Config, conversation: UUID) -> int:
 
 
 async def _replayed(config: Config, conversation: UUID) -> int:
-    from gateway.app import opened
-    from gateway.drivers import DRIVERS
+    from gateway.app import known_drivers, opened
     from gateway.rejournal import replay_journal
 
     async with opened(config) as outbox:
-        return await replay_journal(outbox, conversation, drivers={one.name: one for one in DRIVERS})
+        return await replay_journal(outbox, conversation, drivers={one.name: one for one in known_drivers()})
 
 
 def _outbox_status(config: Config) -> int:

@@ -59,7 +59,7 @@ def test_conversations_are_listed_and_one_is_replayed(settings: Path, capsys: py
 
     async def docked() -> None:
         outbox = await Outbox.open(settings.parent / "data", gateway="gw-1")
-        await outbox.journal(CONVERSATION, now, HEADER, header(driver.name, context, True))
+        await outbox.journal(CONVERSATION, now, HEADER, header(driver.name, context, None, clock_trusted=True))
         await outbox.close()
 
     asyncio.run(docked())
