@@ -122,7 +122,7 @@ def answer(request: Request, problem: Problem) -> Response:
         return _to_sign_in(request)
     values = _page_values(problem, t)
     if web.is_htmx(request):
-        headers = {**problem.headers, "HX-Retarget": "#notice", "HX-Reswap": "innerHTML"}
+        headers = {**problem.headers, "HX-Retarget": "#notice", "HX-Reswap": "innerHTML", "HX-Reselect": ".notice"}
         return web.fragment(request, "error_notice.html", problem.status, headers, **values)
     return web.fragment(request, "error.html", problem.status, problem.headers, **values)
 

@@ -49,7 +49,12 @@ def search(desk: Desk, asked: Annotated[Words, Form()] = "") -> HTMLResponse:
 
 
 @router.get("/members/{member_id}")
-def member_page(desk: Desk, member_id: UUID, span: Annotated[int, Query(ge=1, le=3650)] = 365) -> HTMLResponse:
+def member_page(
+    desk: Desk,
+    member_id: UUID,
+    span: Annotated[int, Query(ge=1, le=3650)] = 365,
+    page: Annotated[int, Query(ge=1, le=1000)] = 1,
+) -> HTMLResponse:
     """Everything about one member that their store needs: latest values, trends, readings, tasks, who looked."""
     row = service.row_of(desk.connection, desk.reader, member_id)
     if desk.passive:
@@ -61,7 +66,8 @@ def member_page(desk: Desk, member_id: UUID, span: Annotated[int, Query(ge=1, le
     ledger = service.readings_of_member(desk.connection, desk.reader, member_id)
     readings = [view(reading, person, desk.t) for reading in ledger]
     tasks = tasks_service.of_member(desk.connection, desk.reader, member_id)
-    store_ids = {row.store_id} | {reading.store_id for reading in readings[: service.TABLE_LIMIT]}
+    shown = readings[(page - 1) * service.PAGE_SIZE : page * service.PAGE_SIZE]
+    store_ids = {row.store_id} | {reading.store_id for reading in shown}
     member = present(desk.reader, row, today)
     return desk.page(
         "members/member.html",
@@ -73,13 +79,15 @@ def member_page(desk: Desk, member_id: UUID, span: Annotated[int, Query(ge=1, le
         charts=chart.charts(ledger, person, desk.t, span_days=span, now=desk.now),
         span=span,
         spans=SPANS_DAYS,
-        readings=readings[: service.TABLE_LIMIT],
+        readings=shown,
+        page=page,
+        pages_of_readings=max(1, -(-len(readings) // service.PAGE_SIZE)),
         total=len(readings),
         tasks=task_views.views(desk.connection, desk.reader, tasks, desk.t, desk.now, page="member"),
         viewers=service.viewers(desk.connection, desk.reader, member_id)
         if desk.reader.may(Action.SEE_VIEWERS)
         else None,
-        pages=PAGES,
+        view_pages=PAGES,
         stores=stores_service.store_names(desk.connection, desk.reader.chain_id, store_ids),
     )
 

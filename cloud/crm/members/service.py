@@ -23,7 +23,7 @@ MAX_MATCHES = 20
 MIN_QUERY = 2
 CHART_LIMIT = 2_000
 """Five years of a reading a day; a longer history shows its newest part."""
-TABLE_LIMIT = 100
+PAGE_SIZE = 50
 VIEWERS_SHOWN = 30
 
 
@@ -117,8 +117,8 @@ def viewers(connection: Connection, reader: Reader, member_id: UUID) -> list[Vie
 
 def reveal_phone(connection: Connection, reader: Reader, member_id: UUID) -> str:
     """The whole number of one member, for a call. Recorded as its own kind of view."""
+    row = row_of(connection, reader, member_id)  # first: outside the scope nothing is there to be refused
     require(reader, Action.REVEAL_PHONE)
-    row = row_of(connection, reader, member_id)
     audit.saw(connection, reader, member_id, "phone")
     phone: str = row.phone or ""
     return phone

@@ -1,18 +1,19 @@
-"""Two chains, three stores, staff of every role, a few members with readings and tasks; signed-in clients for each."""
+"""Two chains, three stores, staff of every role, a few members with readings and tasks, and signed-in clients."""
 
-import re
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid5
 
+import psycopg
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, insert
 
-from cloud import config, live
+from cloud import config, db, live
 from cloud.crm.app import create_app
 from cloud.crm.fleet.tables import gateways
 from cloud.crm.members.tables import members
@@ -20,6 +21,7 @@ from cloud.crm.staff.service import hash_password
 from cloud.crm.staff.tables import staff
 from cloud.crm.stores.tables import org_units
 from cloud.crm.tasks.tables import task_events, tasks
+from cloud.demo.servers import Postgres
 from cloud.ledger import store as ledger
 from gateway.wire import codec
 from gateway.wire.messages import Device, Reading, TakenAt, TimeQuality
@@ -28,6 +30,7 @@ from gateway.wire.vocabulary import Kind, Meal
 SPACE = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 PASSWORD = "correct horse battery"
 PASSWORD_HASH = hash_password(PASSWORD)
+_numbers = itertools.count(1)
 
 UNITS = (
     ("kang", "kang", "chain", "/kang/", "康宁连锁"),
@@ -235,9 +238,6 @@ def seed(connection: Connection, now: datetime) -> None:
     add_task(connection, "task_y", chain="yi", store="e01", member="黄志强", about="bp_yi", now=now)
 
 
-TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
-
-
 @dataclass
 class Person:
     """Somebody at a browser: a client with a session, and the token its forms carry."""
@@ -260,11 +260,32 @@ class Person:
         return self.client.post(path, json=body, headers={"X-CSRF-Token": self.csrf})
 
 
-@pytest.fixture
-def app(database: str, engine: Engine) -> Iterator[FastAPI]:
-    """The application over a seeded database."""
+@pytest.fixture(scope="session")
+def seeded(postgres: Postgres) -> str:
+    """The name of a seeded database to copy."""
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE crm_seeded TEMPLATE template")
+    engine = db.engine(postgres.database("crm_seeded"))
     with engine.begin() as connection:
         seed(connection, datetime.now(UTC))
+    engine.dispose()
+    return "crm_seeded"
+
+
+@pytest.fixture
+def database(postgres: Postgres, seeded: str) -> Iterator[str]:
+    """The URL of a seeded database of the test's own."""
+    name = f"crm{next(_numbers)}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {seeded}")
+    yield postgres.database(name)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def app(database: str) -> Iterator[FastAPI]:
+    """The application over a seeded database."""
     made = create_app(config.load({"DATABASE_URL": database, "KANGDOCK_MODE": "demo"}))
     yield made
     made.state.engine.dispose()

@@ -1,0 +1,165 @@
+"""Working on tasks: claiming, putting off, results and their consequences."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, select, update
+
+from cloud.crm.tasks.outcomes import OUTCOMES, Effect, offered
+from cloud.crm.tasks.tables import task_events, tasks
+from tests.cloud.crm.conftest import add_task, id_of
+
+
+def task(engine: Engine, name: str = "task_n"):
+    """The task's row."""
+    with engine.connect() as connection:
+        return connection.execute(select(tasks).where(tasks.c.id == id_of(name))).one()
+
+
+def steps(engine: Engine, name: str = "task_n") -> list[str]:
+    """What happened to the task, in order."""
+    with engine.connect() as connection:
+        query = select(task_events.c.what).where(task_events.c.task_id == id_of(name))
+        return list(connection.execute(query.order_by(task_events.c.seq)).scalars())
+
+
+def test_two_people_cannot_claim_one_task(as_, engine):
+    people = [as_("clerk"), as_("clerk2"), as_("specialist"), as_("manager")]
+    barrier = threading.Barrier(len(people))
+    answers: list[int] = []
+
+    def claim(person):
+        barrier.wait(timeout=10)
+        answers.append(person.api(f"/api/v1/tasks/{id_of('task_n')}/claim").status_code)
+
+    threads = [threading.Thread(target=claim, args=(person,)) for person in people]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert sorted(answers) == [200, 409, 409, 409]
+    assert steps(engine) == ["raised", "claimed"]
+
+
+def test_a_claimed_task_is_worked_on_by_its_owner_only(as_, engine):
+    as_("clerk").post(f"/tasks/{id_of('task_n')}/claim")
+    other = as_("clerk2")
+    for step, form in (
+        ("claim", {}),
+        ("release", {}),
+        ("snooze", {"until": "1h"}),
+        ("resolve", {"outcome": "unwell"}),
+    ):
+        assert other.post(f"/tasks/{id_of('task_n')}/{step}", **form).status_code == 409, step
+    assert task(engine).owner_staff_id == id_of("clerk")
+
+
+def test_a_manager_puts_a_colleagues_task_back(as_, engine):
+    as_("clerk").post(f"/tasks/{id_of('task_n')}/claim")
+    assert as_("manager").post(f"/tasks/{id_of('task_n')}/release").status_code == 303
+    assert (task(engine).owner_staff_id, task(engine).status) == (None, "ready")
+    assert steps(engine) == ["raised", "claimed", "released"]
+
+
+def test_a_task_put_off_leaves_the_list_and_comes_back_by_itself(as_, engine):
+    clerk = as_("clerk")
+    clerk.post(f"/tasks/{id_of('task_n')}/snooze", until="1h")
+    assert str(id_of("task_n")) not in clerk.get("/tasks").text
+    assert str(id_of("task_n")) in clerk.get("/tasks?tab=all").text
+    with engine.begin() as connection:
+        connection.execute(update(tasks).values(snooze_until=datetime.now(UTC) - timedelta(seconds=1)))
+    assert str(id_of("task_n")) in clerk.get("/tasks").text
+
+
+def test_an_emergency_cannot_be_put_off(as_, engine):
+    clerk = as_("clerk")
+    path = f"/tasks/{id_of('task_emergency')}"
+    assert clerk.post(f"{path}/snooze", until="1h").status_code == 422
+    assert clerk.post(f"{path}/resolve", outcome="no_answer").status_code == 303
+    assert task(engine, "task_emergency").snooze_until is None
+    assert str(id_of("task_emergency")) in clerk.get("/tasks").text
+
+
+@pytest.mark.parametrize("code", list(OUTCOMES))
+def test_every_result_has_the_consequence_it_says(as_, engine, code):
+    person = as_("specialist")
+    person.post(f"/tasks/{id_of('task_n')}/resolve", outcome=code, note="谢谢")
+    row = task(engine)
+    match OUTCOMES[code].effect:
+        case Effect.CLOSE:
+            assert (row.status, row.outcome, row.owner_staff_id) == ("completed", code, id_of("specialist"))
+            assert row.closed_at is not None
+        case Effect.LATER:
+            assert row.status == "in-progress"
+            assert row.snooze_until - datetime.now(UTC) > OUTCOMES[code].after - timedelta(minutes=1)
+        case Effect.HAND_OVER:
+            assert (row.status, row.owner_staff_id, row.performer_role) == ("ready", None, "pharmacist")
+            assert row.due_at <= datetime.now(UTC) + timedelta(hours=2)
+    with engine.connect() as connection:
+        detail = connection.execute(
+            select(task_events.c.detail).order_by(task_events.c.seq.desc()).limit(1)
+        ).scalar_one()
+    assert (detail["outcome"], detail["note"]) == (code, "谢谢")
+
+
+def test_a_result_is_mandatory_and_coded(as_, engine):
+    clerk = as_("clerk")
+    for outcome in ("", "done", "x" * 100):
+        assert clerk.post(f"/tasks/{id_of('task_n')}/resolve", outcome=outcome).status_code == 422
+    assert task(engine).status == "ready"
+
+
+def test_a_closed_task_stays_closed(as_, engine):
+    clerk = as_("clerk")
+    path = f"/tasks/{id_of('task_n')}"
+    clerk.post(f"{path}/resolve", outcome="agreed_to_visit")
+    assert clerk.post(f"{path}/claim").status_code == 409
+    assert clerk.post(f"{path}/resolve", outcome="no_answer").status_code == 409
+    assert "同意到店或就医" in clerk.get("/tasks?tab=all&shown=closed").text
+
+
+def test_the_last_contact_is_shown_on_the_members_next_task(as_, engine):
+    as_("clerk").post(f"/tasks/{id_of('task_n')}/resolve", outcome="agreed_to_visit")
+    with engine.begin() as connection:
+        add_task(connection, "next", about="bp9")
+    (found,) = [
+        row for row in as_("clerk").get("/api/v1/tasks").json()["tasks"] if row["id"] == str(id_of("next"))
+    ]
+    assert found["last_contact"]["outcome"] == "agreed_to_visit"
+
+
+def test_the_worst_and_the_most_overdue_come_first(as_, engine):
+    now = datetime.now(UTC)
+    with engine.begin() as connection:
+        add_task(connection, "late", about="bp9", due=now - timedelta(hours=3))
+        add_task(connection, "later", about="bp18", due=now - timedelta(hours=5))
+        add_task(connection, "mild", about="bp27", severity=2, due=now - timedelta(days=2))
+    listed = [row["id"] for row in as_("clerk").get("/api/v1/tasks").json()["tasks"]]
+    wanted = ["task_emergency", "later", "late", "task_n", "mild"]
+    assert listed == [str(id_of(name)) for name in wanted]
+    assert len(as_("clerk").get("/api/v1/tasks?tab=overdue").json()["tasks"]) == 3
+
+
+def test_a_long_list_has_pages(as_, engine):
+    with engine.begin() as connection:
+        for number in range(60):
+            add_task(connection, f"many{number}", about="bp9", severity=2)
+    clerk = as_("clerk")
+    first = clerk.get("/api/v1/tasks?tab=all&severity=2").json()
+    second = clerk.get("/api/v1/tasks?tab=all&severity=2&page=2").json()
+    assert (first["total"], first["pages"], len(first["tasks"]), len(second["tasks"])) == (60, 2, 50, 10)
+    assert not {row["id"] for row in first["tasks"]} & {row["id"] for row in second["tasks"]}
+    assert clerk.get("/tasks?tab=all&page=9999").status_code == 200
+
+
+def test_a_task_says_why_and_what_to_say(as_):
+    page = as_("clerk").get(f"/tasks/{id_of('task_emergency')}").text
+    for words in ("2.7", "危急", "GL-002", "怎么说", "先做这几步", "不能替代医生"):
+        assert words in page
+    assert "168/102" in as_("clerk").get(f"/tasks/{id_of('task_n')}").text
+
+
+def test_hospital_is_offered_where_it_is_meant():
+    assert "sent_to_hospital" in {outcome.code for outcome in offered(4)}
+    assert "sent_to_hospital" not in {outcome.code for outcome in offered(2)}
