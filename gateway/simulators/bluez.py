@@ -18,6 +18,7 @@ from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
 from gateway.simulators.air import BONDING_KEYS
+from gateway.simulators.bluez_objects import OBJECT_MANAGER, PROPERTIES, Answer, BlueZError, Objects
 from gateway.transports.bumble_backend import BumbleClient, Typist, service_uuids
 from gateway.transports.uuids import address_of
 
@@ -26,7 +27,6 @@ ADAPTER1, DEVICE1 = "org.bluez.Adapter1", "org.bluez.Device1"
 SERVICE1, CHARACTERISTIC1 = "org.bluez.GattService1", "org.bluez.GattCharacteristic1"
 AGENT_MANAGER1 = "org.bluez.AgentManager1"
 DBUS = "org.freedesktop.DBus"
-PROPERTIES, OBJECT_MANAGER = "org.freedesktop.DBus.Properties", "org.freedesktop.DBus.ObjectManager"
 CONNECT_TIMEOUT_S = 20.0
 REFUSED_KEY_S = 0.1
 """A few connection intervals pass between the link and the refusal of its key."""
@@ -39,16 +39,7 @@ PROTECTED = (
     BleakGATTProtocolErrorCode.INSUFFICIENT_AUTHENTICATION,
 )
 
-Method = Callable[[Message], Awaitable[tuple[str, list[Any]]]]
-
-
-class BlueZError(Exception):
-    """An error reply: the last word of its name, and its text."""
-
-    def __init__(self, word: str, text: str = "") -> None:
-        super().__init__(word)
-        self.name = word if "." in word else f"org.bluez.Error.{word}"
-        self.text = text
+Method = Callable[[Message], Awaitable[Answer]]
 
 
 class BlueZ:
@@ -58,18 +49,14 @@ class BlueZ:
         self.agent_calls: list[str] = []
         self._bus = bus
         self._radio = radio
-        self._objects: dict[str, dict[str, dict[str, Variant]]] = {
-            "/org/bluez": {AGENT_MANAGER1: {}},
-            ADAPTER: {
-                ADAPTER1: {
-                    "Address": Variant("s", "00:00:00:00:00:01"),
-                    "Name": Variant("s", "gateway"),
-                    "Powered": Variant("b", True),
-                    "Discovering": Variant("b", False),
-                    "Roles": Variant("as", ["central"]),
-                }
-            },
+        adapter = {
+            "Address": Variant("s", "00:00:00:00:00:01"),
+            "Name": Variant("s", "gateway"),
+            "Powered": Variant("b", True),
+            "Discovering": Variant("b", False),
+            "Roles": Variant("as", ["central"]),
         }
+        self._objects = Objects(bus, {"/org/bluez": {AGENT_MANAGER1: {}}, ADAPTER: {ADAPTER1: adapter}})
         self._discovering: set[str] = set()
         self._filter: frozenset[str] = frozenset()
         self._agent: tuple[str, str, str] | None = None  # bus name, path, capability
@@ -78,9 +65,9 @@ class BlueZ:
         self._working: set[asyncio.Task[None]] = set()
         self._connecting = asyncio.Lock()
         self._methods: dict[tuple[str, str], Method] = {
-            (OBJECT_MANAGER, "GetManagedObjects"): self._managed_objects,
-            (PROPERTIES, "Get"): self._get,
-            (PROPERTIES, "Set"): self._set,
+            (OBJECT_MANAGER, "GetManagedObjects"): self._objects.managed,
+            (PROPERTIES, "Get"): self._objects.get_property,
+            (PROPERTIES, "Set"): self._objects.set_property,
             (AGENT_MANAGER1, "RegisterAgent"): self._register_agent,
             (AGENT_MANAGER1, "RequestDefaultAgent"): self._nothing,
             (ADAPTER1, "SetDiscoveryFilter"): self._set_filter,
@@ -137,7 +124,7 @@ class BlueZ:
 
     async def _answer(self, message: Message, method: Method) -> None:
         try:
-            if message.path != "/" and message.path not in self._objects:
+            if message.path != "/" and str(message.path) not in self._objects:
                 raise BlueZError("org.freedesktop.DBus.Error.UnknownObject", "no such object")
             signature, body = await method(message)
             reply = Message.new_method_return(message, signature, body)
@@ -145,64 +132,29 @@ class BlueZ:
             reply = Message.new_error(message, error.name, error.text)
         await self._bus.send(reply)
 
-    # --- objects and properties ------------------------------------------------------------------------------
-
-    async def _managed_objects(self, _: Message) -> tuple[str, list[Any]]:
-        return "a{oa{sa{sv}}}", [self._objects]
-
-    async def _get(self, message: Message) -> tuple[str, list[Any]]:
-        interface, name = message.body
-        value = self._objects[str(message.path)].get(interface, {}).get(name)
-        if value is None:
-            raise BlueZError("org.freedesktop.DBus.Error.InvalidArgs", "no such property")
-        return "v", [value]
-
-    async def _set(self, message: Message) -> tuple[str, list[Any]]:
-        interface, name, value = message.body
-        self._change(str(message.path), interface, **{name: value})
-        return "", []
-
-    def _change(self, path: str, interface: str, **changed: Variant) -> None:
-        self._objects[path][interface].update(changed)
-        self._signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [interface, changed, []])
-
-    def _add(self, path: str, interfaces: dict[str, dict[str, Variant]]) -> None:
-        self._objects[path] = interfaces
-        self._signal("/", OBJECT_MANAGER, "InterfacesAdded", "oa{sa{sv}}", [path, interfaces])
-
-    def _drop(self, path: str) -> None:
-        interfaces = list(self._objects.pop(path))
-        self._signal("/", OBJECT_MANAGER, "InterfacesRemoved", "oas", [path, interfaces])
-
-    def _signal(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
-        self._bus.send(Message.new_signal(path, interface, member, signature, body))
-
-    async def _nothing(self, _: Message) -> tuple[str, list[Any]]:
-        return "", []
-
     # --- discovery -------------------------------------------------------------------------------------------
 
-    async def _set_filter(self, message: Message) -> tuple[str, list[Any]]:
+    async def _set_filter(self, message: Message) -> Answer:
         uuids = message.body[0].get("UUIDs")
         self._filter = frozenset(uuids.value) if uuids else frozenset()
         return "", []
 
-    async def _start_discovery(self, message: Message) -> tuple[str, list[Any]]:
+    async def _start_discovery(self, message: Message) -> Answer:
         if message.sender in self._discovering:
             raise BlueZError("InProgress", "Operation already in progress")
         if not self._discovering:
             await self._radio.start_scanning(filter_duplicates=False)
         self._discovering.add(str(message.sender))
-        self._change(ADAPTER, ADAPTER1, Discovering=Variant("b", True))
+        self._objects.change(ADAPTER, ADAPTER1, Discovering=Variant("b", True))
         return "", []
 
-    async def _stop_discovery(self, message: Message) -> tuple[str, list[Any]]:
+    async def _stop_discovery(self, message: Message) -> Answer:
         if message.sender not in self._discovering:
             raise BlueZError("Failed", "No discovery started")
         self._discovering.discard(str(message.sender))
         if not self._discovering:
             await self._radio.stop_scanning()
-            self._change(ADAPTER, ADAPTER1, Discovering=Variant("b", False))
+            self._objects.change(ADAPTER, ADAPTER1, Discovering=Variant("b", False))
         return "", []
 
     def _on_advertisement(self, advertisement: Advertisement) -> None:
@@ -213,7 +165,7 @@ class BlueZ:
         path = f"{ADAPTER}/dev_{address.replace(':', '_')}"
         rssi = Variant("n", advertisement.rssi)
         if path in self._objects:
-            self._change(path, DEVICE1, RSSI=rssi)
+            self._objects.change(path, DEVICE1, RSSI=rssi)
             return
         name = advertisement.data.get(AdvertisingData.COMPLETE_LOCAL_NAME)
         alias = str(name) if name else address.replace(":", "-")
@@ -232,21 +184,21 @@ class BlueZ:
             "Connected": no,
             "ServicesResolved": no,
         }
-        self._add(path, {DEVICE1: device})
+        self._objects.add(path, DEVICE1, device)
 
-    async def _remove_device(self, message: Message) -> tuple[str, list[Any]]:
+    async def _remove_device(self, message: Message) -> Answer:
         path = message.body[0]
         if path not in self._objects:
             raise BlueZError("DoesNotExist", "Does Not Exist")
         client = self._clients.pop(path, None) or self._client(path)
         await client.unpair()
         self._forget_services(path)
-        self._drop(path)
+        self._objects.drop(path)
         return "", []
 
     # --- connections and bonds -------------------------------------------------------------------------------
 
-    async def _connect(self, message: Message) -> tuple[str, list[Any]]:
+    async def _connect(self, message: Message) -> Answer:
         await self._connected(str(message.path))
         return "", []
 
@@ -263,11 +215,11 @@ class BlueZ:
                     raise
                 raise BlueZError("Failed", "br-connection-canceled") from None
             except TimeoutError:
-                if self._objects[path][DEVICE1]["Paired"].value:
+                if self._objects.get(path, DEVICE1, "Paired"):
                     # The link came up, the meter refused the key, the link went: all of it is visible to clients.
-                    self._change(path, DEVICE1, Connected=Variant("b", True))
+                    self._objects.change(path, DEVICE1, Connected=Variant("b", True))
                     await asyncio.sleep(REFUSED_KEY_S)
-                    self._change(path, DEVICE1, Connected=Variant("b", False))
+                    self._objects.change(path, DEVICE1, Connected=Variant("b", False))
                     raise BlueZError("Failed", "le-connection-abort-by-local") from None
                 raise BlueZError("Failed", "Connection timed out") from None
             except BleakError:
@@ -275,11 +227,11 @@ class BlueZ:
             finally:
                 del self._calling[path]
             self._clients[path] = client
-            self._change(path, DEVICE1, Connected=Variant("b", True))
+            self._objects.change(path, DEVICE1, Connected=Variant("b", True))
             self._show_services(path, client)
             return client
 
-    async def _disconnect(self, message: Message) -> tuple[str, list[Any]]:
+    async def _disconnect(self, message: Message) -> Answer:
         if (calling := self._calling.get(str(message.path))) is not None:
             calling.cancel()
             return "", []
@@ -289,9 +241,9 @@ class BlueZ:
         await client.disconnect()
         return "", []
 
-    async def _pair(self, message: Message) -> tuple[str, list[Any]]:
+    async def _pair(self, message: Message) -> Answer:
         path = str(message.path)
-        if self._objects[path][DEVICE1]["Paired"].value:
+        if self._objects.get(path, DEVICE1, "Paired"):
             raise BlueZError("AlreadyExists", "Already Exists")
         client = await self._connected(path)
         if self._agent is None:
@@ -301,7 +253,7 @@ class BlueZ:
             await client.pair()
         except BleakError:
             raise BlueZError("AuthenticationFailed", "Authentication Failed") from None
-        self._change(path, DEVICE1, Paired=Variant("b", True), Bonded=Variant("b", True))
+        self._objects.change(path, DEVICE1, Paired=Variant("b", True), Bonded=Variant("b", True))
         return "", []
 
     def _client(self, path: str) -> BumbleClient:
@@ -317,9 +269,12 @@ class BlueZ:
         if self._clients.pop(path, None) is not None and path in self._objects:
             self._forget_services(path)
             no = Variant("b", False)
-            self._change(path, DEVICE1, ServicesResolved=no, Connected=no)
+            self._objects.change(path, DEVICE1, ServicesResolved=no, Connected=no)
 
-    async def _register_agent(self, message: Message) -> tuple[str, list[Any]]:
+    async def _nothing(self, _: Message) -> Answer:
+        return "", []
+
+    async def _register_agent(self, message: Message) -> Answer:
         path, capability = message.body
         if capability not in IO_CAPABILITIES:
             raise BlueZError("InvalidArguments", "Invalid arguments in method call")
@@ -349,23 +304,19 @@ class BlueZ:
 
     def pairing_path(self) -> str:
         """The device that is being paired: the one whose client is not paired yet."""
-        return next(path for path in self._clients if not self._objects[path][DEVICE1]["Paired"].value)
+        return next(path for path in self._clients if not self._objects.get(path, DEVICE1, "Paired"))
 
     # --- GATT ------------------------------------------------------------------------------------------------
 
     def _show_services(self, path: str, client: BumbleClient) -> None:
         for service in client.services or ():
             service_path = f"{path}/service{service.handle:04x}"
-            self._add(
-                service_path,
-                {
-                    SERVICE1: {
-                        "UUID": Variant("s", service.uuid),
-                        "Device": Variant("o", path),
-                        "Primary": Variant("b", True),
-                    }
-                },
-            )
+            row = {
+                "UUID": Variant("s", service.uuid),
+                "Device": Variant("o", path),
+                "Primary": Variant("b", True),
+            }
+            self._objects.add(service_path, SERVICE1, row)
             for characteristic in service.characteristics:
                 row = {
                     "UUID": Variant("s", characteristic.uuid),
@@ -374,39 +325,39 @@ class BlueZ:
                     "Notifying": Variant("b", False),
                     "MTU": Variant("q", client.mtu_size),
                 }
-                self._add(f"{service_path}/char{characteristic.handle:04x}", {CHARACTERISTIC1: row})
-        self._change(path, DEVICE1, ServicesResolved=Variant("b", True))
+                self._objects.add(f"{service_path}/char{characteristic.handle:04x}", CHARACTERISTIC1, row)
+        self._objects.change(path, DEVICE1, ServicesResolved=Variant("b", True))
 
     def _forget_services(self, path: str) -> None:
-        for below in sorted((one for one in self._objects if one.startswith(f"{path}/")), reverse=True):
-            self._drop(below)
+        for below in self._objects.below(path):
+            self._objects.drop(below)
 
-    async def _read(self, message: Message) -> tuple[str, list[Any]]:
+    async def _read(self, message: Message) -> Answer:
         client, characteristic = self._addressed(message)
         value = await self._guarded(message, client.read_gatt_char(characteristic))
-        self._change(str(message.path), CHARACTERISTIC1, Value=Variant("ay", bytes(value)))
+        self._objects.change(str(message.path), CHARACTERISTIC1, Value=Variant("ay", bytes(value)))
         return "ay", [bytes(value)]
 
-    async def _write(self, message: Message) -> tuple[str, list[Any]]:
+    async def _write(self, message: Message) -> Answer:
         client, characteristic = self._addressed(message)
         data, options = message.body
         response = options.get("type", Variant("s", "request")).value == "request"
         await self._guarded(message, client.write_gatt_char(characteristic, bytes(data), response))
         return "", []
 
-    async def _start_notify(self, message: Message) -> tuple[str, list[Any]]:
+    async def _start_notify(self, message: Message) -> Answer:
         client, characteristic = self._addressed(message)
         path = str(message.path)
 
         def arrived(data: bytearray) -> None:
             if path in self._objects:
-                self._change(path, CHARACTERISTIC1, Value=Variant("ay", bytes(data)))
+                self._objects.change(path, CHARACTERISTIC1, Value=Variant("ay", bytes(data)))
 
         await self._guarded(message, client.start_notify(characteristic, arrived))
-        self._change(path, CHARACTERISTIC1, Notifying=Variant("b", True))
+        self._objects.change(path, CHARACTERISTIC1, Notifying=Variant("b", True))
         return "", []
 
-    async def _stop_notify(self, message: Message) -> tuple[str, list[Any]]:
+    async def _stop_notify(self, message: Message) -> Answer:
         client, characteristic = self._addressed(message)
         await self._guarded(message, client.stop_notify(characteristic))
         return "", []
