@@ -5,24 +5,10 @@ The frames are `ble_pressure_frames`'; whether a value is believable is `gateway
 
 from decimal import Decimal
 
-from gateway.conversation import (
-    Arrived,
-    Context,
-    Driver,
-    Garbled,
-    Lost,
-    Record,
-    Sighting,
-    Silence,
-    Step,
-    Talk,
-    emit,
-    note,
-    subscribe,
-    wait,
-)
+from gateway.conversation import Context, Driver, Record, Sighting, Talk
 from gateway.drivers import ble_pressure_frames as frames
 from gateway.drivers.ble_common import NoReading, bond, introduce
+from gateway.drivers.ble_told import emit_what_is_told
 from gateway.drivers.ieee11073 import Number, off_scale
 from gateway.units import canonical
 from gateway.wire.messages import Shown
@@ -30,11 +16,6 @@ from gateway.wire.vocabulary import Kind, OffScale
 
 SERVICE = "1810"
 MEASUREMENT = "2a35"  # 2a36, the pressure while the cuff deflates, is never asked for: it is never a reading
-
-FIRST_TIMEOUT_S = 30.0
-"""A cuff connects when it has something to tell; some only after the display has settled."""
-IDLE_TIMEOUT_S = 10.0
-"""Stored records follow each other within a second; ten of silence is the end, as nothing else announces it."""
 
 TURNED_AROUND = ("BM85",)
 """Models whose bytes break the specification in the one known way. A list, never a guess from the bytes."""
@@ -48,37 +29,12 @@ def recognise(sighting: Sighting) -> bool:
 
 
 def talk(context: Context) -> Talk:
-    """Pair, introduce, listen. The radio's confirmation of an indication makes the cuff forget the record, and it
-    is given before we see it: the journal has the bytes, and nothing here may keep the next record waiting."""
+    """Pair, introduce, listen."""
     yield from bond()
     about = yield from introduce()
     turned = any(model in about.model or model in context.sighting.name for model in TURNED_AROUND)
     parse = frames.bm85_measurement if turned else frames.measurement
-    yield from subscribe(MEASUREMENT)
-    told = False
-    while not isinstance(event := (yield from _next(told)), Silence):
-        if event.channel != MEASUREMENT:
-            continue
-        told = True
-        try:
-            made = record_of(parse(event.data))
-        except Garbled as garbled:  # one bad frame must not cost the records behind it
-            made = NoReading(why=f"garbled_{garbled.error}")
-        match made:
-            case NoReading(why=why):
-                yield from note("error", why)
-            case Record():
-                yield from emit(made)
-
-
-def _next(told: bool) -> Step[Arrived | Silence]:
-    """What comes next. A cuff that hangs up once it has `told` something has simply finished."""
-    try:
-        return (yield from wait(IDLE_TIMEOUT_S if told else FIRST_TIMEOUT_S))
-    except Lost:
-        if not told:
-            raise
-        return Silence()
+    yield from emit_what_is_told(MEASUREMENT, lambda data: record_of(parse(data)))
 
 
 def record_of(it: frames.Measurement) -> Record | NoReading:
