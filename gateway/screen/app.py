@@ -43,6 +43,13 @@ MAX_FORM_BYTES = 4096
 """A code, a slot and a name of staff; nothing honest is longer."""
 RECONNECT_MS = 2000
 """How soon a browser comes back after the gateway restarted."""
+PAGE_HEADERS = {
+    "Cache-Control": "no-store",
+    # Nothing from elsewhere, and inside nobody's frame: a hidden one could make staff click "close visit".
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +112,7 @@ class _Pages:
             gateway=self._dock.health().status.gateway,
             view=self._view(slot, language),
         )
-        response = HTMLResponse(page, headers={"Cache-Control": "no-store"})
+        response = HTMLResponse(page, headers=PAGE_HEADERS)
         if "lang" in request.query_params:
             response.set_cookie("lang", language, max_age=365 * 86400, samesite="strict", httponly=True)
         return response
@@ -170,7 +177,7 @@ class _Pages:
             words = _("There is nothing here. Go back to the dock.")
         if _wants_html(request):
             page = self._render("refused.html", language, words=words)
-            return HTMLResponse(page, error.status_code, error.headers)
+            return HTMLResponse(page, error.status_code, {**PAGE_HEADERS, **(error.headers or {})})
         return JSONResponse({"message": words}, error.status_code, error.headers)
 
     # --- within ----------------------------------------------------------------------------------------

@@ -221,6 +221,12 @@ def test_a_foreign_name_for_this_machine_is_refused():
     assert answer.status_code == 421
 
 
+def test_no_other_page_can_frame_the_dock():
+    policy = Counter().client().get("/dock").headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in policy
+    assert "default-src 'self'" in policy
+
+
 def test_one_slot_needs_no_choice_and_two_are_offered():
     assert "2号检测台" in page(Counter())
     assert "<nav" not in page(Counter(SLOTS[:1]))
