@@ -21,10 +21,11 @@ from gateway.buffer import opening, ranges, retention
 from gateway.buffer.limits import Limits, OutboxFull, Room, free_mb
 from gateway.buffer.opening import OutboxInUse
 from gateway.buffer.schema import FILE_NAME, OutboxTooNew, close_leaving_log, seal, unseal
+from gateway.buffer.tally import Tally, count
 from gateway.buffer.times import microseconds, moment
 from gateway.buffer.writer import Overloaded, Writer
 from gateway.wire import codec
-from gateway.wire.messages import MAX_BATCH_BYTES, MAX_BATCH_READINGS, Outcome, Reading, Receipt
+from gateway.wire.messages import MAX_BATCH_READINGS, Outcome, Reading, Receipt
 
 __all__ = [
     "Held",
@@ -40,9 +41,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-ENVELOPE_BYTES = 512
-"""A batch's own fields; its readings may use the rest of MAX_BATCH_BYTES."""
 
 
 class HeldState(StrEnum):
@@ -90,18 +88,6 @@ class OutboxStats:
     damaged: int
 
 
-@dataclass(slots=True)
-class _Tally:
-    """Kept by the writer's thread so that nobody counts rows to draw a screen."""
-
-    next_seq: int = 1
-    next_journal_seq: int = 1
-    unsent: int = 0
-    oldest_unsent_us: int | None = None
-    journal_bytes: int = 0
-    damaged: int = 0
-
-
 class Outbox:
     """See the module. Made by `open`; every method may be called from many tasks at once."""
 
@@ -114,7 +100,7 @@ class Outbox:
         self._limits = limits
         self._lock = lock
         self._room = Room(directory, limits)
-        self._tally = _Tally()
+        self._tally = Tally()
         self._saved = asyncio.Event()
         self._writer = Writer(self._start(), recover=self._recover)
 
@@ -221,14 +207,14 @@ class Outbox:
         def run(connection: sqlite3.Connection) -> tuple[SealedBatch | None, int]:
             spoiled = 0
             while True:
-                first_seq, last_seq, sent_us, rows = self._range(connection, limit, sealed_us)
+                first_seq, last_seq, sent_us, rows = ranges.to_send(connection, limit, sealed_us)
                 if not rows:
                     return None, spoiled
                 bad = [seq for seq, body in rows if unseal(body) is None]
                 if not bad:
                     break
                 # The disk changed what it was given. Its raw bytes are in the journal; a person must look.
-                spoiled += _move_spoiled(connection, bad)
+                spoiled += ranges.move_spoiled(connection, bad)
                 connection.execute("DELETE FROM batch WHERE last_seq = ? AND outcome IS NULL", (last_seq,))
             sealed = ranges.batch_id(connection, self.gateway, first_seq, last_seq)
             connection.execute(
@@ -242,10 +228,11 @@ class Outbox:
             return SealedBatch(id=sealed, sent=sent, payload=payload), spoiled
 
         def committed(outcome: tuple[SealedBatch | None, int]) -> None:
-            if outcome[1]:
-                log.error("outbox.spoiled rows=%d", outcome[1])
-                self._tally.unsent -= outcome[1]
-                self._tally.damaged += outcome[1]
+            batch, spoiled = outcome
+            if spoiled:
+                log.error("outbox.spoiled rows=%d", spoiled)
+                self._tally.damaged += spoiled
+            self._tally.unsent = 0 if batch is None else self._tally.unsent - spoiled
 
         batch, _ = await self._do(run, committed=committed)
         return batch
@@ -269,7 +256,7 @@ class Outbox:
             )
             found = connection.execute("SELECT id FROM reading WHERE seq BETWEEN ? AND ? ORDER BY seq", row)
             ids = [UUID(bytes=key) for (key,) in found]
-            return ids, len(ids), _oldest_unsent_us(connection, row[1])
+            return ids, len(ids), ranges.oldest_unsent_us(connection, row[1])
 
         def committed(outcome: tuple[list[UUID], int, int | None]) -> None:
             if outcome[1]:
@@ -373,73 +360,13 @@ class Outbox:
         connection = opening.open_or_salvage(
             self._directory, gateway=self.gateway, now_us=lambda: microseconds(self._clock())
         )
-        self._tally = _count(connection, damaged_files=len(opening.damaged_folders(self._directory)))
+        self._tally = count(connection, damaged_files=len(opening.damaged_folders(self._directory)))
         return connection
 
     def _recover(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         close_leaving_log(connection, self._directory / opening.LIVE / FILE_NAME)
         opening.set_aside(self._directory, "found_while_open")
         return self._start()
-
-    def _range(
-        self, connection: sqlite3.Connection, limit: int, now_us: int
-    ) -> tuple[int, int, int, list[tuple[int, bytes]]]:
-        """(first seq, last seq, sealed, rows) of the open batch, else of one to seal; no rows if all is sent."""
-        opened = connection.execute(
-            "SELECT first_seq, last_seq, sealed_us FROM batch WHERE outcome IS NULL ORDER BY last_seq LIMIT 1"
-        ).fetchone()
-        if opened is not None:
-            rows = connection.execute(
-                "SELECT seq, body FROM reading WHERE seq BETWEEN ? AND ? ORDER BY seq", opened[:2]
-            ).fetchall()
-            return *opened, rows
-        rows, size = [], ENVELOPE_BYTES
-        for seq, body in connection.execute(
-            "SELECT seq, body FROM reading WHERE seq > ? ORDER BY seq LIMIT ?",
-            (ranges.sent_up_to(connection), min(limit, MAX_BATCH_READINGS)),
-        ):
-            size += len(body)
-            if rows and size > MAX_BATCH_BYTES:
-                break
-            rows.append((seq, body))
-        return (rows[0][0], rows[-1][0], now_us, rows) if rows else (0, 0, now_us, [])
-
-
-def _count(connection: sqlite3.Connection, *, damaged_files: int) -> _Tally:
-    def one(query: str, *values: int) -> int:
-        return int(connection.execute(query, values).fetchone()[0] or 0)
-
-    sent = ranges.sent_up_to(connection)
-    return _Tally(
-        # Never a number that was used before: the order of the rows is the order they were saved in.
-        next_seq=1
-        + max(
-            one("SELECT max(seq) FROM reading"),
-            one("SELECT max(last_seq) FROM batch"),
-            one("SELECT max(seq) FROM spoiled"),
-        ),
-        next_journal_seq=1 + max(one("SELECT max(seq) FROM journal"), one("SELECT max(journal_seq) FROM reached")),
-        unsent=one("SELECT count(*) FROM reading WHERE seq > ?", sent),
-        oldest_unsent_us=_oldest_unsent_us(connection, sent),
-        journal_bytes=one("SELECT sum(length(data)) FROM journal"),
-        damaged=damaged_files + one("SELECT count(*) FROM spoiled"),
-    )
-
-
-def _oldest_unsent_us(connection: sqlite3.Connection, sent: int) -> int | None:
-    row = connection.execute("SELECT saved_us FROM reading WHERE seq > ? ORDER BY seq LIMIT 1", (sent,)).fetchone()
-    return None if row is None else int(row[0])
-
-
-def _move_spoiled(connection: sqlite3.Connection, seqs: Sequence[int]) -> int:
-    for seq in seqs:
-        connection.execute(
-            "INSERT OR REPLACE INTO spoiled (seq, id, saved_us, body, reason) "
-            "SELECT seq, id, saved_us, body, 'checksum' FROM reading WHERE seq = ?",
-            (seq,),
-        )
-        connection.execute("DELETE FROM reading WHERE seq = ?", (seq,))
-    return len(seqs)
 
 
 def _held(body: bytes, saved_us: int, outcome: str | None) -> Held | None:

@@ -4,10 +4,15 @@ Everything here runs inside the writer's transaction. When to seal and settle is
 """
 
 import sqlite3
+from collections.abc import Sequence
 from uuid import UUID, uuid5
+
+from gateway.wire.messages import MAX_BATCH_BYTES, MAX_BATCH_READINGS
 
 BATCHES = UUID("6f0f1f5e-6b0c-5d0a-9d5b-0a3f6f6b8a11")
 """Namespace of batch ids."""
+ENVELOPE_BYTES = 512
+"""A batch's own fields; its readings may use the rest of MAX_BATCH_BYTES."""
 
 
 def batch_id(connection: sqlite3.Connection, gateway: str, first_seq: int, last_seq: int) -> UUID:
@@ -39,3 +44,45 @@ def newest_fits(connection: sqlite3.Connection, gateway: str) -> bool:
     empty = batch_id(connection, gateway, 0, -1)
     found = batch_id(connection, gateway, first_seq, last_seq)
     return found == empty or found.bytes == sealed_as
+
+
+def to_send(
+    connection: sqlite3.Connection, limit: int, now_us: int
+) -> tuple[int, int, int, list[tuple[int, bytes]]]:
+    """(first seq, last seq, sealed, rows) of the open batch, else of one to seal; no rows if all is sent."""
+    opened = connection.execute(
+        "SELECT first_seq, last_seq, sealed_us FROM batch WHERE outcome IS NULL ORDER BY last_seq LIMIT 1"
+    ).fetchone()
+    if opened is not None:
+        rows = connection.execute(
+            "SELECT seq, body FROM reading WHERE seq BETWEEN ? AND ? ORDER BY seq", opened[:2]
+        ).fetchall()
+        return *opened, rows
+    rows, size = [], ENVELOPE_BYTES
+    for seq, body in connection.execute(
+        "SELECT seq, body FROM reading WHERE seq > ? ORDER BY seq LIMIT ?",
+        (sent_up_to(connection), min(limit, MAX_BATCH_READINGS)),
+    ):
+        size += len(body)
+        if rows and size > MAX_BATCH_BYTES:
+            break
+        rows.append((seq, body))
+    return (rows[0][0], rows[-1][0], now_us, rows) if rows else (0, 0, now_us, [])
+
+
+def oldest_unsent_us(connection: sqlite3.Connection, sent: int) -> int | None:
+    """When the oldest unsent reading was saved, `sent` being the last row the cloud has."""
+    row = connection.execute("SELECT saved_us FROM reading WHERE seq > ? ORDER BY seq LIMIT 1", (sent,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def move_spoiled(connection: sqlite3.Connection, seqs: Sequence[int]) -> int:
+    """Puts rows that fail their checksum where a person can look at them; returns how many."""
+    for seq in seqs:
+        connection.execute(
+            "INSERT OR REPLACE INTO spoiled (seq, id, saved_us, body, reason) "
+            "SELECT seq, id, saved_us, body, 'checksum' FROM reading WHERE seq = ?",
+            (seq,),
+        )
+        connection.execute("DELETE FROM reading WHERE seq = ?", (seq,))
+    return len(seqs)

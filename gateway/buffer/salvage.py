@@ -47,9 +47,8 @@ def salvage(damaged: Path, into: sqlite3.Connection, *, gateway: str, now_us: in
     """Copies what is sound in folder `damaged` into an open, migrated outbox, in one transaction."""
     into.execute("BEGIN IMMEDIATE")
     try:
-        # First, since SQLite deletes the log of a file it finds empty, even when it may only read.
-        found = [body for name in (FILE_NAME, f"{FILE_NAME}-wal") for body in carve(damaged / name)]
         rows, journal = _copy_rows(damaged / FILE_NAME, into, gateway)
+        found = (body for name in (FILE_NAME, f"{FILE_NAME}-wal") for body in carve(damaged / name))
         carved = add_carved(found, into, now_us=now_us)
         into.execute("COMMIT")
     except BaseException:
@@ -140,7 +139,7 @@ def _wal_checksum(data: bytes, order: str) -> tuple[int, int]:
 
 def _copy_rows(file: Path, into: sqlite3.Connection, gateway: str) -> tuple[int, int]:
     if not file.exists() or file.stat().st_size == 0:
-        return 0, 0
+        return 0, 0  # not even opened: SQLite deletes the log of an empty file, also when it may only read
     rows = journal = 0
     with closing(connect_to_read(file)) as damaged:
         for seq, reading_id, saved_us, body in _both_ways(damaged, "reading", "seq", "id, saved_us, body"):

@@ -225,26 +225,29 @@ def test_a_batch_range_stretched_by_the_card_does_not_hide_unsent_readings(tmp_p
     assert damaged == 1
 
 
-def test_damage_found_while_running_interrupts_nobody(tmp_path: Path) -> None:
+def test_damage_found_while_running_interrupts_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
+        # More than SQLite keeps in memory, so that it has to read what was spoiled.
         outbox = await Outbox.open(tmp_path, gateway="store-1")
-        for number in range(100):
-            await outbox.put([reading(number)])
+        for first in range(10_000, 18_000, 200):
+            await outbox.put([reading(number) for number in range(first, first + 200)])
         await outbox.close()
         outbox = await Outbox.open(tmp_path, gateway="store-1")
-        # Every page but the first goes bad under the open file.
+        size = file_of(tmp_path).stat().st_size
         with file_of(tmp_path).open("r+b") as opened:
             opened.seek(schema.PAGE_BYTES)
-            opened.write(b"\xa5" * (4 * schema.PAGE_BYTES))
+            opened.write(b"\xa5" * (size - schema.PAGE_BYTES))
         for number in range(100, 160):
             assert await outbox.put([reading(number)]) == 1
-            assert len(await outbox.recent(5)) == 5
+            assert (await outbox.recent(1))[0].reading == reading(number)
         batch = await outbox.next_batch(200)
         assert batch is not None
         assert {reading_id(number) for number in range(100, 160)} <= {one.id for one in batch.readings}
+        assert outbox.stats().damaged == 1
         await outbox.close()
 
     asyncio.run(main())
+    assert "outbox.damaged_while_open" in caplog.text
 
 
 def test_a_salvage_that_was_interrupted_is_taken_up_at_the_next_start(tmp_path: Path) -> None:
