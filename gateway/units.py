@@ -37,10 +37,13 @@ FACTORS: dict[str, dict[str, Decimal]] = {
     },  # a mean fatty acid, by convention
     "urate_umol_l": {"µmol/L": Decimal(1), "mmol/L": Decimal(1000), "mg/dL": Decimal("59.4849")},  # 168.11 g/mol
     "weight_kg": {"kg": Decimal(1), "g": Decimal("0.001")},
-    "body_temperature_cel": {"°C": Decimal(1)},
+    "body_temperature_cel": {"°C": Decimal(1), "°F": 5 / Decimal(9)},
     "spo2_percent": {"%": Decimal(1)},
 }
 """By quantity: each unit a meter may declare, and what one of it is in the canonical unit."""
+
+ZEROS = {"°F": Decimal(32)}
+"""What a unit reads at the canonical unit's zero, where that is not zero itself."""
 
 
 def canonical(quantity: str, value: Decimal, unit: str) -> Decimal:
@@ -53,7 +56,7 @@ def canonical(quantity: str, value: Decimal, unit: str) -> Decimal:
         factor = FACTORS[quantity][unit]
     except KeyError:
         raise Garbled("unknown_unit") from None
-    return rounded(quantity, value * factor)
+    return rounded(quantity, (value - ZEROS.get(unit, 0)) * factor)
 
 
 def rounded(quantity: str, value: Decimal) -> Decimal:

@@ -22,6 +22,9 @@ from gateway.wire.vocabulary import QUANTITIES
         ("urate_umol_l", "7.0", "mg/dL", "416"),
         ("urate_umol_l", "0.393", "mmol/L", "393"),
         ("systolic_mmhg", "120.5", "mmHg", "121"),  # half up
+        ("body_temperature_cel", "98.6", "°F", "37.0"),
+        ("body_temperature_cel", "99.05", "°F", "37.3"),  # exactly 37.25
+        ("body_temperature_cel", "37.25", "°C", "37.3"),
     ],
 )
 def test_a_meters_unit_becomes_ours(quantity: str, value: str, unit: str, expected: str) -> None:

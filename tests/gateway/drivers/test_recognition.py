@@ -19,6 +19,7 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("1808", name="Yuwell Glucose"), "ble.glucose"),
         (_sighting("1808", "180a"), "ble.glucose"),
         (_sighting("1810", name="Yuwell BP-YE680A"), "ble.blood_pressure"),
+        (_sighting("1809", name="FORA IR20"), "ble.thermometer"),
         (_sighting("1808", name="BeneCheck-1234"), None),  # its uric acid would be called glucose
         (_sighting("1808", name="GL-0042"), None),
         (_sighting("180d", name="heart rate strap"), None),

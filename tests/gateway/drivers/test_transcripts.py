@@ -74,9 +74,10 @@ def test_a_glucose_memory_read_in_two_conversations_is_read_once() -> None:
     assert len({reading.id for reading in first + second}) == 3
 
 
-def test_a_pressure_told_twice_is_one_reading() -> None:
-    first = _readings(FOLDER / "ble.blood_pressure" / "hangs_up.txt", 1)
-    second = _readings(FOLDER / "ble.blood_pressure" / "resumed.txt", 2)
+@pytest.mark.parametrize("driver", ["ble.blood_pressure", "ble.thermometer"])
+def test_a_record_told_twice_is_one_reading(driver: str) -> None:
+    first = _readings(FOLDER / driver / "hangs_up.txt", 1)
+    second = _readings(FOLDER / driver / "resumed.txt", 2)
     assert len(first) + len(second) == 3
     assert len({reading.id for reading in first + second}) == 2
 
