@@ -18,6 +18,10 @@ APPLICATION_ID = 0x4B44_4F42
 """'KDOB' in the file's header: an outbox and nothing else."""
 
 PAGE_BYTES = 4096
+POWERSAFE_OVERWRITE = 0
+"""Do not believe that a torn write leaves its neighbours alone. Memory cards rewrite whole sectors; told so,
+SQLite pads each commit to a sector and never again touches one that holds something acknowledged
+(sqlite.org/psow.html). tests/gateway/buffer/test_power_cut.py shows what it would lose otherwise."""
 WAL_BACKSTOP_PAGES = 8000
 """The writer checkpoints between commits; SQLite itself only steps in if that was impossible for 32 MB."""
 
@@ -84,10 +88,7 @@ class OutboxTooNew(RuntimeError):
 def connect(file: Path) -> sqlite3.Connection:
     """A connection for the one writer: WAL, every commit on the disk before it returns."""
     connection = sqlite3.connect(
-        # psow=0: do not believe that a torn write leaves its neighbours alone. Memory cards rewrite whole sectors,
-        # so SQLite pads each commit to a sector and never again touches one that holds an acknowledged reading
-        # (sqlite.org/psow.html; hil_tests/powercut has the state that shows it).
-        f"{file.absolute().as_uri()}?psow=0",
+        f"{file.absolute().as_uri()}?psow={POWERSAFE_OVERWRITE}",
         uri=True,
         isolation_level=None,
         check_same_thread=False,

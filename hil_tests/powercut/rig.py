@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gateway.buffer.outbox import Outbox
 from hil_tests.powercut.disk import Disk, State, Tree
-from hil_tests.powercut.store import TALK
+from hil_tests.powercut.store import TALK, Weakness
 from hil_tests.powercut.trace import Event, record
 
 
@@ -38,7 +38,7 @@ class Verdict:
 def cut_everywhere(
     work: Path,
     *,
-    synchronous: str = "FULL",
+    weakness: Weakness = Weakness.NONE,
     alone: int = 24,
     prepare: Callable[[Path], set[str]] = lambda directory: set(),
 ) -> Verdict:
@@ -48,7 +48,7 @@ def cut_everywhere(
     held = prepare(directory)
     disk = Disk(directory)
     command = [sys.executable, "-m", "hil_tests.powercut.store", str(directory), str(work / "acks")]
-    command += ["--synchronous", synchronous, "--alone", str(alone)]
+    command += ["--weakness", weakness, "--alone", str(alone)]
     events = record(command, directory=directory, acks=work / "acks", log=work / "strace")
     verdict = asyncio.run(_judge(disk, events, held))
     # The recording is only believed if playing it to its end gives the very files that are there.

@@ -9,6 +9,7 @@ import asyncio
 import os
 import sqlite3
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
 
@@ -54,13 +55,26 @@ async def work(directory: Path, acks: int, alone: int) -> None:
     await outbox.close()
 
 
-def weaken(synchronous: str) -> None:
-    """Makes the outbox what it must not be, so that the rig can show that it would notice."""
+class Weakness(StrEnum):
+    """What an outbox must not be, so that the rig can show that it would notice."""
+
+    NONE = "none"
+    NORMAL = "normal"  # synchronous=NORMAL: a commit does not wait for the disk
+    OFF = "off"  # synchronous=OFF
+    TRUSTING = "trusting"  # believes that a torn write spoils no neighbours
+
+
+def weaken(weakness: Weakness) -> None:
+    """Gives this process's outbox a weakness."""
+    if weakness is Weakness.TRUSTING:
+        schema.POWERSAFE_OVERWRITE = 1
+    if weakness not in (Weakness.NORMAL, Weakness.OFF):
+        return
     strong = schema.connect
 
     def connect(file: Path) -> sqlite3.Connection:
         connection = strong(file)
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute(f"PRAGMA synchronous = {weakness}")
         return connection
 
     schema.connect = connect
@@ -70,10 +84,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("acks", type=Path)
-    parser.add_argument("--synchronous", choices=("FULL", "NORMAL", "OFF"), default="FULL")
+    parser.add_argument("--weakness", type=Weakness, default=Weakness.NONE)
     parser.add_argument("--alone", type=int, default=24, help="readings saved one by one")
     arguments = parser.parse_args()
     writer.CHECKPOINT_EVERY_BYTES = CHECKPOINT_EVERY_BYTES
-    if arguments.synchronous != "FULL":
-        weaken(arguments.synchronous)
+    weaken(arguments.weakness)
     asyncio.run(work(arguments.directory, os.open(arguments.acks, os.O_WRONLY | os.O_APPEND), arguments.alone))
