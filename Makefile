@@ -3,6 +3,8 @@
 
 SHELL := /bin/sh
 VENV := .venv/bin
+# What `cloud.demo.debian` had to unpack is found like anything else, after the machine's own.
+export PATH := $(PATH):$(CURDIR)/.cache/debian/bin
 # The first interpreter that is new enough. PYTHON=/path/to/python3.12 make setup overrides it.
 PYTHON ?= $(shell for p in python3.11 python3 python3.13 python3.12 python3.14; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)

@@ -7,8 +7,6 @@ InfluxDB 2".
 
 import gzip
 import json
-import os
-import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
+from cloud.demo import debian
 from cloud.demo.servers import Server, free_port
 
 TOKEN = "token-of-the-test"
@@ -37,7 +36,7 @@ reporting-disabled = true
 
 def program() -> str | None:
     """Debian's influxd, if it is installed."""
-    return os.environ.get("KANGDOCK_INFLUXD") or shutil.which("influxd", path="/usr/bin:/usr/sbin:/usr/local/bin")
+    return debian.find("influxd")
 
 
 class Influxd(Server):

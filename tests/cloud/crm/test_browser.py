@@ -10,10 +10,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from sqlalchemy import Engine
 
 from cloud import live
+from cloud.demo import debian
 from cloud.demo.servers import free_port
 from tests.cloud.crm.conftest import PASSWORD, add_task, id_of
 
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = Path(debian.find("chromium") or "/usr/bin/chromium")
 FLAGS = [
     "--headless",
     "--no-sandbox",
