@@ -1,10 +1,12 @@
 """From the broker to the ledger: takes messages, commits them in groups, then acknowledges and receipts them.
 
-What a message means is `intake`'s. Three threads: paho's only puts messages into a bounded inbox; the reader
-decodes the next group while the writer commits the last. While PostgreSQL is away nothing is acknowledged, the
-inbox fills, and reading from the broker stops; the broker and the gateways keep what we have not taken.
+What a message means is `intake`'s. paho's thread only puts messages into a bounded inbox; the reader decodes the
+next group while the writers commit the last ones; answers leave in the order of arrival. While PostgreSQL is away
+nothing is acknowledged, the inbox fills, and reading from the broker stops; the broker and the gateways keep what
+we have not taken.
 """
 
+import gc
 import logging
 import threading
 import time
@@ -58,6 +60,11 @@ LINGER_S = 0.004
 """How long a group waits for company: well under what a person notices, and it saves a commit per message."""
 RETRY_MIN_S, RETRY_MAX_S = 0.2, 10.0
 """PostgreSQL is back within seconds of a restart; while it is away, ten seconds between attempts cost nobody."""
+COLLECT_GARBAGE_AFTER = (100_000, 50, 100)
+"""A group of readings is a hundred thousand objects without a cycle; reference counting frees them. With Python's
+own thresholds the collector walks them again and again, for half of our processor time (measured)."""
+WRITERS = 2
+"""While one transaction waits for the disk to commit, the other inserts. More would wait for each other."""
 STOP_CHECK_S = 0.5
 """How often an idle thread looks whether it should end."""
 STOP_TIMEOUT_S = 20.0
@@ -79,6 +86,14 @@ class _Decoded:
 
     message: Message
     arrived: _Arrived
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """What one transaction takes, numbered in the order it came."""
+
+    number: int
+    messages: Sequence[_Decoded]
 
 
 class _Stopped(Exception):
@@ -107,14 +122,20 @@ class Consumer:
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
         self._client.on_publish = self._on_publish
-        self._decoded: Queue[list[_Decoded]] = Queue(maxsize=1)  # one group ahead is all that overlapping can use
-        self._reader = threading.Thread(target=self._supervise, args=(self._read,), name="reader", daemon=True)
-        self._writer = threading.Thread(target=self._supervise, args=(self._write,), name="writer", daemon=True)
+        self._decoded: Queue[_Group] = Queue(maxsize=1)  # one group ahead is all that overlapping can use
+        self._next_number = 0  # of the group the reader makes next
+        self._next_answer = 0  # of the group that may be acknowledged next
+        self._answered = threading.Condition()
+        self._threads = [
+            threading.Thread(target=self._supervise, args=(loop,), name=loop.__name__.strip("_"), daemon=True)
+            for loop in (self._read, *[self._write] * WRITERS)
+        ]
 
     def start(self) -> None:
         """Connects, now or as soon as there is a broker, and begins to take custody."""
-        self._reader.start()
-        self._writer.start()
+        gc.set_threshold(*COLLECT_GARBAGE_AFTER)
+        for thread in self._threads:
+            thread.start()
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
@@ -131,8 +152,10 @@ class Consumer:
         """Finishes the transaction under way and answers it; the rest stays with the broker."""
         self._stopping.set()
         self._inbox.close()
-        self._reader.join(STOP_TIMEOUT_S)
-        self._writer.join(STOP_TIMEOUT_S)
+        with self._answered:
+            self._answered.notify_all()
+        for thread in self._threads:
+            thread.join(STOP_TIMEOUT_S)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -188,7 +211,7 @@ class Consumer:
         log.critical("ingest.failed why=%s", why)
         self.failed.set()
 
-    # --- the reader's and the writer's thread ----------------------------------------------------------------
+    # --- the reader's and the writers' threads ---------------------------------------------------------------
 
     def _supervise(self, loop: Callable[[], None]) -> None:
         try:
@@ -201,33 +224,32 @@ class Consumer:
             self._fail(f"{threading.current_thread().name} died: {type(error).__name__}")
 
     def _read(self) -> None:
-        group = [_Decoded(message=_understand(a.delivery), arrived=a) for a in self._inbox.take()]
-        while group and not self._stopping.is_set():
+        messages = [_Decoded(message=_understand(a.delivery), arrived=a) for a in self._inbox.take()]
+        group = _Group(number=self._next_number, messages=messages)
+        while messages and not self._stopping.is_set():
             with suppress(Full):
-                return self._decoded.put(group, timeout=STOP_CHECK_S)
+                self._decoded.put(group, timeout=STOP_CHECK_S)
+                self._next_number += 1
+                return
 
     def _write(self) -> None:
         with suppress(Empty):
             group = self._decoded.get(timeout=STOP_CHECK_S)
             self._metrics.inbox_bytes.set(self._inbox.size_bytes)
-            self._take(group)
+            self._answer(group, self._take([decoded.message for decoded in group.messages]))
 
-    def _take(self, group: Sequence[_Decoded]) -> None:
-        """Commits a group and answers it. One that cannot be committed as a whole is taken message by message."""
-        messages = [decoded.message for decoded in group]
+    def _take(self, messages: Sequence[Message]) -> list[Receipt | None]:
+        """Commits messages; where they cannot be together, one by one, and sets aside the one that cannot at all."""
         try:
-            receipts = self._commit(lambda connection: keep(connection, messages, self._clock()))
+            return self._commit(lambda connection: keep(connection, messages, self._clock()))
         except _Stopped:
             raise
         except Exception as error:
-            log.warning("ingest.group_failed messages=%d error=%s", len(group), type(error).__name__)
-            if len(group) > 1:
-                for decoded in group:
-                    self._take([decoded])
-                return
+            log.warning("ingest.group_failed messages=%d error=%s", len(messages), type(error).__name__)
+            if len(messages) > 1:
+                return [receipt for message in messages for receipt in self._take([message])]
             aside = unstorable(messages[0].delivery, error)
-            receipts = self._commit(lambda connection: keep(connection, [aside], self._clock()))
-        self._answer(group, receipts)
+            return self._commit(lambda connection: keep(connection, [aside], self._clock()))
 
     def _commit(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` in a transaction until PostgreSQL was there for it; raises whatever is not its absence."""
@@ -247,16 +269,25 @@ class Consumer:
                 raise _Stopped
             delay_s = min(delay_s * 2, RETRY_MAX_S)
 
-    def _answer(self, group: Sequence[_Decoded], receipts: Sequence[Receipt | None]) -> None:
+    def _answer(self, group: _Group, receipts: Sequence[Receipt | None]) -> None:
+        with self._answered:
+            # Acknowledgements leave in the order the messages came (MQTT 5, 4.6), whichever commit was first.
+            self._answered.wait_for(lambda: self._next_answer == group.number or self._stopping.is_set())
+            if self._next_answer == group.number:
+                self._acknowledge(group, receipts)
+                self._next_answer += 1
+            self._answered.notify_all()
+
+    def _acknowledge(self, group: _Group, receipts: Sequence[Receipt | None]) -> None:
         with self._acknowledging:  # nobody connects or disconnects in between
             current = self._connection
-            for decoded in group:
+            for decoded in group.messages:
                 if decoded.arrived.connection == current:
                     self._client.ack(decoded.arrived.mid, qos=1)
                 else:
                     # The broker delivers it again; then it is known. This id may name another message by now.
                     self._metrics.stale_acknowledgements.inc()
-        for decoded, receipt in zip(group, receipts, strict=True):
+        for decoded, receipt in zip(group.messages, receipts, strict=True):
             if receipt is None:
                 continue
             self._metrics.count(receipt)

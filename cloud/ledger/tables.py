@@ -4,7 +4,6 @@ from sqlalchemy import (
     BigInteger,
     Column,
     DateTime,
-    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -53,6 +52,8 @@ readings = Table(
 
 attributions = Table(
     # Append only: each row says who a reading belongs to from then on, how that was decided and by whom.
+    # Without a foreign key: a row is only written in the transaction that has its reading in hand, no reading is
+    # ever deleted, and the check, row by row, costs a bulk insert 6 of 35 µs a reading (measured).
     "attributions",
     metadata,
     Column("seq", BigInteger, Identity(always=True), nullable=False),
@@ -64,7 +65,6 @@ attributions = Table(
     Column("by_staff", Uuid),  # null: the system
     Column("at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
     PrimaryKeyConstraint("chain_id", "reading_id", "seq"),
-    ForeignKeyConstraint(("chain_id", "reading_id"), ("readings.chain_id", "readings.id")),
 )
 
 dead_letters = Table(

@@ -128,11 +128,6 @@ def upgrade() -> None:
         sa.Column("why", sa.Text(), server_default="", nullable=False),
         sa.Column("by_staff", sa.Uuid(), nullable=True),
         sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["chain_id", "reading_id"],
-            ["readings.chain_id", "readings.id"],
-            name=op.f("fk_attributions_chain_id_reading_id"),
-        ),
         sa.PrimaryKeyConstraint("chain_id", "reading_id", "seq", name=op.f("pk_attributions")),
     )
     op.create_table(
