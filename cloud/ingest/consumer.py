@@ -239,7 +239,7 @@ class Consumer:
             self._answer(group, self._take([decoded.message for decoded in group.messages]))
 
     def _take(self, messages: Sequence[Message]) -> list[Receipt | None]:
-        """Commits messages; where they cannot be together, one by one, and sets aside the one that cannot at all."""
+        """Commits messages: together, else one by one, and sets aside what cannot be stored at all."""
         try:
             return self._commit(lambda connection: keep(connection, messages, self._clock()))
         except _Stopped:

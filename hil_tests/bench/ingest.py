@@ -37,7 +37,7 @@ from gateway.wire import codec, topics
 from gateway.wire.messages import Batch, Device, Reading, Receipt, Shown, TakenAt, TimeQuality, Visit
 from gateway.wire.vocabulary import Kind
 
-ROUNDS = 5
+ROUNDS = 3
 READINGS = 20_000
 BATCH = 100
 GATEWAYS = 20
