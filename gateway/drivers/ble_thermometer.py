@@ -146,8 +146,8 @@ DRIVER = Driver(
     devices="Any thermometer with the Bluetooth SIG Health Thermometer Service 1809, such as FORA IR20.",
     source="Bluetooth SIG Health Thermometer Service 1.0 and Health Thermometer Profile 1.0.",
     quirks="FORA IR20 says type 0, which the service does not have: then nothing is said of where it was taken. "
-    "NaN is a failed measurement, not a reading. A delivered record never comes again. Both captured clocks without "
-    "seconds would name two equal temperatures of one minute alike: those become one reading.",
+    "NaN is a failed measurement, not a reading. A delivered record never comes again. FORA IR20's clock has no "
+    "seconds: two equal temperatures within one of its minutes have the same name and become one reading.",
     proven_by="Measurements of a FORA IR20 and of two unnamed thermometers that people published with what the "
     "display said, unit tests of four public libraries, transcripts written by hand, a virtual thermometer. No "
     "conversation with a real one yet; Fahrenheit and HI/LO only from the specification.",

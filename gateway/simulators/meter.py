@@ -1,6 +1,6 @@
 """What every virtual meter is: characteristics it serves, a clock, device information, and ways to misbehave.
 
-What it measures is `glucose_meter`'s and `pressure_cuff`'s; how its bytes reach a radio is `bumble_meter`'s.
+What it measures is `glucose_meter`'s and its neighbours'; how its bytes reach a radio is `bumble_meter`'s.
 Times are naive: a meter has no idea of a time zone. `now` is given by whoever owns the meter.
 """
 
@@ -145,20 +145,36 @@ class VirtualMeter:
 
 def sfloat(value: Decimal) -> bytes:
     """`value` as a little-endian SFLOAT: a 12-bit mantissa and a 4-bit power of ten."""
-    sign, digits, exponent = value.normalize().as_tuple()
-    if not isinstance(exponent, int):
-        raise ValueError(f"{value} is not a number")
-    mantissa = int("".join(map(str, digits))) * (-1 if sign else 1)
-    while exponent > 7:
-        mantissa, exponent = mantissa * 10, exponent - 1
-    if not (-2045 <= mantissa <= 2045 and exponent >= -8):
-        raise ValueError(f"{value} does not fit in an SFLOAT")
-    return sfloat_word((exponent & 0xF) << 12 | mantissa & 0xFFF)
+    return sfloat_word(_medical_float(value, mantissa_bits=12, exponent_bits=4))
 
 
 def sfloat_word(word: int) -> bytes:
     """A special SFLOAT, such as NAN, as bytes."""
     return word.to_bytes(2, "little")
+
+
+def float32(value: Decimal) -> bytes:
+    """`value` as a little-endian FLOAT: a 24-bit mantissa and an 8-bit power of ten."""
+    return float32_word(_medical_float(value, mantissa_bits=24, exponent_bits=8))
+
+
+def float32_word(word: int) -> bytes:
+    """A special FLOAT as bytes."""
+    return word.to_bytes(4, "little")
+
+
+def _medical_float(value: Decimal, *, mantissa_bits: int, exponent_bits: int) -> int:
+    sign, digits, exponent = value.normalize().as_tuple()
+    if not isinstance(exponent, int):
+        raise ValueError(f"{value} is not a number")
+    mantissa = int("".join(map(str, digits))) * (-1 if sign else 1)
+    beyond = 1 << (exponent_bits - 1)
+    while exponent >= beyond:
+        mantissa, exponent = mantissa * 10, exponent - 1
+    largest = (1 << (mantissa_bits - 1)) - 3  # what lies beyond are the special words
+    if not (-largest <= mantissa <= largest and exponent >= -beyond):
+        raise ValueError(f"{value} does not fit in {mantissa_bits + exponent_bits} bits")
+    return (exponent & (2 * beyond - 1)) << mantissa_bits | mantissa & ((1 << mantissa_bits) - 1)
 
 
 def date_time(moment: datetime) -> bytes:

@@ -6,8 +6,9 @@ from decimal import Decimal
 import pytest
 
 from gateway.simulators.glucose_meter import RESULT_TOO_HIGH, Answer, GlucoseMeter
-from gateway.simulators.meter import Declined, sfloat
+from gateway.simulators.meter import Declined, float32, sfloat
 from gateway.simulators.pressure_cuff import PressureCuff
+from gateway.simulators.thermometer import TYMPANUM, Result, Thermometer
 
 NOON = datetime.fromisoformat("2026-03-05T12:00:30")
 LISTENING = frozenset({"2a18", "2a34", "2a52"})
@@ -30,9 +31,18 @@ def test_an_sfloat_is_a_mantissa_and_a_power_of_ten(value, word):
     assert sfloat(Decimal(value)).hex() == word
 
 
-def test_a_number_with_too_many_digits_is_no_sfloat():
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [("36.6", "6e0100ff"), ("37", "25000000"), ("-0.05", "fbfffffe"), ("8388605E+127", "fdff7f7f")],
+)
+def test_a_float_is_the_same_with_more_room(value, word):
+    assert float32(Decimal(value)).hex() == word
+
+
+@pytest.mark.parametrize(("encode", "value"), [(sfloat, "2.0461"), (float32, "8388606"), (float32, "1E-129")])
+def test_a_number_with_too_many_digits_does_not_fit(encode, value):
     with pytest.raises(ValueError, match="does not fit"):
-        sfloat(Decimal("2.0461"))
+        encode(Decimal(value))
 
 
 def test_records_come_oldest_first_and_a_context_follows_its_record():
@@ -117,3 +127,23 @@ def test_a_cuff_sends_what_is_stored_and_forgets_what_was_confirmed():
     assert third.data.hex() == "12ff07ff07ff07ea0703050c001e0200"
     cuff.on_confirmed(first)
     assert [one.data for one in cuff.on_subscribed(frozenset({"2a35"}))] == [second.data, third.data]
+
+
+def test_a_thermometer_sends_what_is_stored_and_forgets_what_was_confirmed():
+    meter = Thermometer(name="VTH", address="C4:5E:00:00:00:03", now=lambda: NOON)
+    meter.measure(Decimal("36.6"))
+    meter.measure(Decimal("101.3"), fahrenheit=True, dated=False, site=None)
+    meter.measure(Result.ABOVE_RANGE)
+    first, second, third = meter.on_subscribed(frozenset({"2a1c"}))
+    assert first.data.hex() == "066e0100ffea0703050c001e06"
+    assert second.data.hex() == "01f50300ff"
+    assert third.data.hex() == "06feff7f00ea0703050c001e06"
+    assert first.indicate
+    meter.on_confirmed(first)
+    assert [one.data for one in meter.on_subscribed(frozenset({"2a1c"}))] == [second.data, third.data]
+
+
+def test_a_thermometer_for_one_place_says_so_once():
+    meter = Thermometer(name="VTH", address="C4:5E:00:00:00:03", now=lambda: NOON, only_site=TYMPANUM)
+    assert meter.measure(Decimal("36.6")).measurement().hex() == "026e0100ffea0703050c001e"
+    assert meter.read("2a1d") == bytes([9])

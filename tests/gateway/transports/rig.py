@@ -20,15 +20,17 @@ from typing import Any
 from unittest import mock
 
 from gateway.conversation import Sighting
+from gateway.drivers import DRIVERS
 from gateway.simulators.air import BONDING_KEYS, Air, radio
 from gateway.simulators.bumble_meter import BumbleMeter
 from gateway.simulators.glucose_meter import GlucoseMeter
 from gateway.simulators.meter import VirtualMeter
 from gateway.simulators.pressure_cuff import PressureCuff
+from gateway.simulators.thermometer import Thermometer
 from gateway.transports.ble import Backend, Ble
 from gateway.transports.bumble_backend import BumbleClient, BumbleScanner, Typist
 
-SERVICES = frozenset({"1808", "1810"})
+SERVICES = frozenset[str]().union(*(driver.services for driver in DRIVERS))
 NOON = datetime.fromisoformat("2026-03-05T12:00")
 WITHIN_S = 20.0
 """Ends a test that hangs; none is judged by it."""
@@ -44,6 +46,10 @@ def glucose_meter(**options) -> GlucoseMeter:
 
 def pressure_cuff(**options) -> PressureCuff:
     return PressureCuff(name="VBP", address="C4:5E:00:00:00:02", now=noon, **options)
+
+
+def thermometer(**options) -> Thermometer:
+    return Thermometer(name="VTH", address="C4:5E:00:00:00:03", now=noon, **options)
 
 
 class Bench(ABC):

@@ -7,8 +7,10 @@ from decimal import Decimal
 import pytest
 
 from gateway.conversation import Lost, Refused
+from gateway.drivers.ble_thermometer import measurement, record_of
 from gateway.simulators.meter import Faults, Security
-from tests.gateway.transports.rig import WITHIN_S, glucose_meter, pressure_cuff
+from gateway.simulators.thermometer import EAR
+from tests.gateway.transports.rig import NOON, WITHIN_S, glucose_meter, pressure_cuff, thermometer
 
 REPORT_ALL = b"\x01\x01"
 
@@ -252,5 +254,30 @@ def test_two_meters_are_read_at_the_same_time(bench_of):
                 assert len(await report(one)) == 2
                 channel, data = await other.receive(WITHIN_S)
                 assert (channel, data[0]) == ("2a35", 0b10110)
+
+    asyncio.run(scenario())
+
+
+def test_a_thermometer_tells_what_it_stored_and_forgets_what_was_confirmed(bench_of):
+    async def scenario():
+        meter = thermometer(security=Security.JUST_WORKS)
+        meter.measure(Decimal("36.6"))
+        meter.measure(Decimal("101.0"), fahrenheit=True, site=EAR)
+        async with bench_of(meter) as bench:
+            sighting = await bench.sighting_of("VTH")
+            assert sighting.services == {"1809"}
+            async with bench.ble.open(sighting) as link:
+                await link.pair()
+                await link.subscribe("2a1c")
+                told = [record_of(measurement((await link.receive(WITHIN_S))[1])) for _ in range(2)]
+                async with asyncio.timeout(WITHIN_S):
+                    while (await bench.tell("VTH", "report"))["stored"]:  # noqa: ASYNC110 - it has no event
+                        await asyncio.sleep(0.01)
+            assert [record.values for record in told] == [
+                {"body_temperature_cel": Decimal("36.6")},
+                {"body_temperature_cel": Decimal("38.3")},
+            ]
+            assert [record.flags for record in told] == [("taken_at_mouth",), ("taken_at_ear",)]
+            assert {record.device_time for record in told} == {NOON}
 
     asyncio.run(scenario())
