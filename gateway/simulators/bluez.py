@@ -190,10 +190,15 @@ class BlueZ:
         path = message.body[0]
         if path not in self._objects:
             raise BlueZError("DoesNotExist", "Does Not Exist")
-        client = self._clients.pop(path, None) or self._client(path)
-        await client.unpair()
-        self._forget_services(path)
-        self._objects.drop(path)
+        if (calling := self._calling.get(path)) is not None:
+            calling.cancel()
+        async with (
+            self._connecting
+        ):  # whatever that attempt still has to say of the device comes before its removal
+            client = self._clients.pop(path, None) or self._client(path)
+            await client.unpair()
+            self._forget_services(path)
+            self._objects.drop(path)
         return "", []
 
     # --- connections and bonds -------------------------------------------------------------------------------
