@@ -121,7 +121,13 @@ def member_ids_of(reader: Reader) -> Select[Any]:
 
 
 def tasks_of(reader: Reader) -> Select[Any]:
-    """Tasks of the stores in scope, and tasks about members in scope wherever they were raised."""
+    """Tasks that wait in the stores in scope: the worklist."""
+    require(reader, Action.CARE)
+    return select(tasks).where(_in_scope(reader, tasks.c.chain_id, tasks.c.store_id))
+
+
+def tasks_seen_by(reader: Reader) -> Select[Any]:
+    """Those, and tasks about members in scope wherever they wait. For one task or one member: it has no index."""
     require(reader, Action.CARE)
     return select(tasks).where(
         tasks.c.chain_id == reader.chain_id,
@@ -146,7 +152,7 @@ def readings_of(reader: Reader) -> Select[Any]:
 
 def focuses_of(reader: Reader) -> Select[Any]:
     """Readings that a task in scope is about: whoever must act on a task may see its reading."""
-    focuses = tasks_of(reader).with_only_columns(tasks.c.reading_id)
+    focuses = tasks_seen_by(reader).with_only_columns(tasks.c.reading_id)
     return select(readings).where(readings.c.chain_id == reader.chain_id, readings.c.id.in_(focuses))
 
 

@@ -216,7 +216,7 @@ def _edge(limit: clinical.Limit | None) -> dict[str, Any]:
 def _limit_line(limit: clinical.Limit, word: str, colour: str, *, dashed: bool = False) -> dict[str, Any]:
     return {
         "yAxis": limit.value,
-        "lineStyle": {"color": colour, "type": "dashed" if dashed else "solid", "width": 1},
+        "lineStyle": {"color": colour, "type": "dashed" if dashed else "solid", "width": 1 if dashed else 0.5},
         "label": {
             "position": "end",
             "formatter": f"{word} {_sign(limit.op)}{limit.value}",

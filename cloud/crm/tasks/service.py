@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from cloud import live
 from cloud.crm import errors
-from cloud.crm.access import Action, Reader, tasks_of
+from cloud.crm.access import Action, Reader, tasks_of, tasks_seen_by
 from cloud.crm.tasks.outcomes import EMERGENCY, OUTCOMES, Effect
 from cloud.crm.tasks.tables import task_events, tasks
 from cloud.i18n import N_, today
@@ -101,13 +101,13 @@ def tab_counts(connection: Connection, reader: Reader, now: datetime) -> dict[Ta
 
 def of_member(connection: Connection, reader: Reader, member_id: UUID) -> list[Any]:
     """A member's tasks, open ones first, then the newest."""
-    query = tasks_of(reader).where(tasks.c.member_id == member_id)
+    query = tasks_seen_by(reader).where(tasks.c.member_id == member_id)
     return list(connection.execute(query.order_by(_OPEN.desc(), tasks.c.raised_at.desc()).limit(PAGE_SIZE)))
 
 
 def get(connection: Connection, reader: Reader, task_id: UUID) -> Any:
     """One task in scope; raises not_found."""
-    row = connection.execute(tasks_of(reader).where(tasks.c.id == task_id)).one_or_none()
+    row = connection.execute(tasks_seen_by(reader).where(tasks.c.id == task_id)).one_or_none()
     if row is None:
         raise errors.not_found()
     return row
@@ -131,7 +131,7 @@ def last_contacts(connection: Connection, reader: Reader, member_ids: set[UUID])
         return {}
     outcome = task_events.c.detail["outcome"].astext
     rows = connection.execute(
-        tasks_of(reader)
+        tasks_seen_by(reader)
         .join(task_events, and_(task_events.c.chain_id == tasks.c.chain_id, task_events.c.task_id == tasks.c.id))
         .where(tasks.c.member_id.in_(member_ids), outcome.is_not(None))
         .with_only_columns(tasks.c.member_id, task_events.c.at, outcome.label("outcome"))

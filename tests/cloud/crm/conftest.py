@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import Connection, insert
@@ -17,7 +18,7 @@ from cloud import config, db, live
 from cloud.crm.app import create_app
 from cloud.crm.fleet.tables import gateways
 from cloud.crm.members.tables import members
-from cloud.crm.staff.service import hash_password
+from cloud.crm.staff import service
 from cloud.crm.staff.tables import staff
 from cloud.crm.stores.tables import org_units
 from cloud.crm.tasks.tables import task_events, tasks
@@ -29,7 +30,8 @@ from gateway.wire.vocabulary import Kind, Meal
 
 SPACE = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 PASSWORD = "correct horse battery"
-PASSWORD_HASH = hash_password(PASSWORD)
+QUICK = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+PASSWORD_HASH = QUICK.hash(PASSWORD)
 _numbers = itertools.count(1)
 
 UNITS = (
@@ -258,6 +260,12 @@ class Person:
     def api(self, path: str, **body: object):
         """Sends JSON to the API."""
         return self.client.post(path, json=body, headers={"X-CSRF-Token": self.csrf})
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred sign-ins at the real cost would be most of the run; test_sessions has one that pays it."""
+    monkeypatch.setattr(service, "_hasher", QUICK)
 
 
 @pytest.fixture(scope="session")

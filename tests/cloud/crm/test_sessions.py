@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, func, select, update
 
@@ -26,6 +27,15 @@ def test_the_cookie_cannot_be_read_by_scripts_or_sent_by_other_sites(visitor, en
     with engine.connect() as connection:
         stored = connection.execute(select(sessions.c.token_hash)).scalars().all()
     assert all(token.encode() not in bytes(hashed) for hashed in stored)
+
+
+def test_a_weak_hash_is_renewed_at_the_next_sign_in(visitor, engine, monkeypatch):
+    monkeypatch.setattr(service, "_hasher", PasswordHasher())
+    assert sign_in(visitor).status_code == 303
+    with engine.connect() as connection:
+        renewed = connection.execute(select(staff.c.password_hash).where(staff.c.login == "clerk")).scalar_one()
+    assert renewed.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert sign_in(visitor).status_code == 303
 
 
 def test_signing_in_again_ends_the_old_session(visitor):
