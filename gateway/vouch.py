@@ -20,10 +20,11 @@ NAMESPACE = UUID("5b0d4d0c-7f4e-5d0b-9c4e-6b616e67646f")
 """Every reading's id grows from this; changing it would make every meter's memory new to the cloud."""
 
 CLOCK_AGREES_S = 120.0
-"""A measured clock within two minutes is right: meters show minutes, and reading the clock takes seconds."""
-JUST_TAKEN_BEFORE = timedelta(minutes=5)
-JUST_TAKEN_AFTER = timedelta(minutes=2)
-"""Unmeasured, a time this near to the reading's arrival is a clock that agrees: docked right after measuring."""
+"""A measured clock within two minutes is a good clock. Its offset is applied all the same: ninety seconds are
+enough to carry one customer's reading into the next one's visit."""
+JUST_TAKEN_BEFORE = timedelta(minutes=2)
+JUST_TAKEN_AFTER = timedelta(minutes=1)
+"""Unmeasured, only a time this near to its arrival is believed: the meter was docked right after measuring."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +82,12 @@ def taken_at(record: Record, circumstances: Circumstances) -> TakenAt:
     | untrusted       | none, or flagged `time_fault`           | received        | untrusted |
     | any             | in no year the wire carries             | received        | untrusted |
     | untrusted       | any                                     | meter           | untrusted |
-    | trusted         | offset measured, up to 2 min            | meter           | device    |
+    | trusted         | offset measured, up to 2 min            | meter + offset  | device    |
     | trusted         | offset measured, more                   | meter + offset  | corrected |
-    | trusted         | not measured, 5 min before to 2 min     | meter           | device    |
+    | trusted         | not measured, 2 min before to 1 min     | meter           | device    |
     |                 | after it was received                   |                 |           |
     | trusted         | not measured, older                     | meter           | untrusted |
-    | trusted         | more than 2 min after it was received,  | received        | untrusted |
+    | trusted         | more than 1 min after it was received,  | received        | untrusted |
     |                 | whatever was measured                   |                 |           |
 
     An old time nobody can check is the better guess: it keeps a meter's memory in order and old readings from
@@ -116,14 +117,13 @@ def _judge_time(record: Record, circumstances: Circumstances) -> tuple[datetime,
         return received, TimeQuality.UNTRUSTED
     if not trusted:
         return meter, TimeQuality.UNTRUSTED
-    agrees = offset_s is not None and abs(offset_s) <= CLOCK_AGREES_S
-    at = meter if agrees else corrected
-    if at > received + JUST_TAKEN_AFTER:
+    if corrected > received + JUST_TAKEN_AFTER:
         return received, TimeQuality.UNTRUSTED
     if offset_s is not None:
-        return at, TimeQuality.DEVICE if agrees else TimeQuality.CORRECTED
-    just_taken = received - at <= JUST_TAKEN_BEFORE
-    return at, TimeQuality.DEVICE if just_taken else TimeQuality.UNTRUSTED
+        agrees = abs(offset_s) <= CLOCK_AGREES_S
+        return corrected, TimeQuality.DEVICE if agrees else TimeQuality.CORRECTED
+    just_taken = received - meter <= JUST_TAKEN_BEFORE
+    return meter, TimeQuality.DEVICE if just_taken else TimeQuality.UNTRUSTED
 
 
 LEAST_PULSE_PRESSURE_MMHG = Decimal(10)

@@ -93,11 +93,11 @@ def _minutes(count: float) -> timedelta:
         (None, None, False, RECEIVED, UNTRUSTED),
         # the clock was read, and is right
         (ON_METER, 0.0, True, METER, DEVICE),
-        (ON_METER, 120.0, True, METER, DEVICE),
-        (ON_METER, -120.0, True, METER, DEVICE),
-        (ON_METER - timedelta(days=90), 30.0, True, METER - timedelta(days=90), DEVICE),
+        (ON_METER, 120.0, True, METER + _minutes(2), DEVICE),
+        (ON_METER, -120.0, True, METER - _minutes(2), DEVICE),
+        (ON_METER - timedelta(days=90), 30.0, True, METER - timedelta(days=90, seconds=-30), DEVICE),
         # the clock was read, and is wrong
-        (ON_METER, 121.0, True, METER + timedelta(seconds=121), CORRECTED),
+        (ON_METER - _minutes(2), 121.0, True, METER + timedelta(seconds=1), CORRECTED),
         (ON_METER + _minutes(60), -3600.0, True, METER, CORRECTED),
         (ON_METER - timedelta(days=1521), 1521 * 86400.0, True, METER, CORRECTED),
         # older than the battery change that reset the clock: corrected, it would lie in the future
@@ -105,10 +105,10 @@ def _minutes(count: float) -> timedelta:
         (ON_METER + _minutes(10), 0.0, True, RECEIVED, UNTRUSTED),
         # the clock was not read
         (ON_METER, None, True, METER, DEVICE),
-        (ON_METER - _minutes(4), None, True, METER - _minutes(4), DEVICE),
-        (ON_METER - _minutes(4.02), None, True, METER - _minutes(4.02), UNTRUSTED),
-        (ON_METER + _minutes(3), None, True, METER + _minutes(3), DEVICE),
-        (ON_METER + _minutes(3.02), None, True, RECEIVED, UNTRUSTED),
+        (ON_METER - _minutes(1), None, True, METER - _minutes(1), DEVICE),
+        (ON_METER - _minutes(1.02), None, True, METER - _minutes(1.02), UNTRUSTED),
+        (ON_METER + _minutes(2), None, True, METER + _minutes(2), DEVICE),
+        (ON_METER + _minutes(2.02), None, True, RECEIVED, UNTRUSTED),
         (ON_METER - timedelta(days=1), None, True, METER - timedelta(days=1), UNTRUSTED),
         # the gateway has no time of its own: nothing can be compared
         (ON_METER, None, False, METER, UNTRUSTED),
@@ -147,7 +147,7 @@ def test_the_meters_zone_is_the_stores() -> None:
 def test_no_reading_is_taken_in_the_future(device_time, offset_s, trusted) -> None:
     reading = _vouch(_record(device_time=device_time), clock_offset_s=offset_s, gateway_clock_trusted=trusted)
     if reading.time.quality is not UNTRUSTED:
-        assert reading.time.at <= RECEIVED + _minutes(2)
+        assert reading.time.at <= RECEIVED + _minutes(1)
 
 
 # --- whether it can be true --------------------------------------------------------------------------------
