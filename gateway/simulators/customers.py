@@ -14,12 +14,14 @@ from random import Random
 from gateway.simulators.bumble_meter import BumbleMeter
 from gateway.simulators.glucose_meter import RESULT_TOO_HIGH, GlucoseMeter
 from gateway.simulators.pressure_cuff import IRREGULAR_PULSE, PressureCuff
+from gateway.simulators.thermometer import Thermometer
 
 log = logging.getLogger(__name__)
 
 UNCONTROLLED = 0.25
 """Share of customers above their target; about what Chinese community pharmacies see among chronic members."""
 FORGETS_CARD = 0.12
+HAS_A_FEVER = 0.04
 CONTROL_RUN = 0.02
 METER_RESTS_S = 8.0
 """Longer than the gateway's own rest between two conversations with one meter (docking.REST_S)."""
@@ -38,6 +40,7 @@ class Habit:
     diastolic: float
     pulse: float
     glucose: float
+    temperature_cel: float
 
 
 def habit_of(card: str) -> Habit:
@@ -49,6 +52,7 @@ def habit_of(card: str) -> Habit:
         diastolic=chance.gauss(96 if uncontrolled else 79, 5),
         pulse=chance.gauss(74, 7),
         glucose=chance.gauss(11.5 if uncontrolled else 6.0, 1.5 if uncontrolled else 0.6),
+        temperature_cel=chance.gauss(36.6, 0.2),
     )
 
 
@@ -110,6 +114,9 @@ def measure(meter: BumbleMeter, habit: Habit, random: Random) -> None:
                 _rounded(random.gauss(habit.pulse, 6)),
                 status=IRREGULAR_PULSE if random.random() < 0.03 else 0,
             )
+        case Thermometer() as thermometer:
+            fever = random.uniform(1.0, 2.5) if random.random() < HAS_A_FEVER else 0
+            thermometer.measure(_rounded(random.gauss(habit.temperature_cel, 0.1) + fever, 1))
         case other:
             raise TypeError(f"nobody knows how to use a {type(other).__name__}")
 

@@ -1,7 +1,7 @@
 """A store without a store: virtual meters on virtual air, a transport that hears them, and customers.
 
-For the demo and the bench. Who the customers are is `customers`', how a meter works `glucose_meter`'s and
-`pressure_cuff`'s. A real gateway never imports it: it brings bumble.
+For the demo and the bench. Who the customers are is `customers`', how a meter works `glucose_meter`'s and its
+neighbours'. A real gateway never imports it: it brings bumble.
 """
 
 import asyncio
@@ -19,12 +19,13 @@ from gateway.simulators.customers import trade
 from gateway.simulators.glucose_meter import GlucoseMeter
 from gateway.simulators.meter import Security, VirtualMeter
 from gateway.simulators.pressure_cuff import PressureCuff
+from gateway.simulators.thermometer import Thermometer
 from gateway.transports import Transport
 from gateway.transports.ble import Backend, Ble
 from gateway.transports.bumble_backend import BumbleClient, BumbleScanner, Typist
 
 GATEWAY_ADDRESS = "C0:00:00:00:00:01"
-METER_KINDS = ("glucose", "pressure")
+METER_KINDS = ("glucose", "pressure", "temperature")
 
 
 class VirtualStore:
@@ -115,6 +116,15 @@ def virtual_meter(kind: str, number: int, seed: int) -> VirtualMeter:
             return PressureCuff(
                 name=f"VBP-{number}",
                 model="VBP-1",
+                address=address,
+                serial=serial,
+                now=store_time,
+                security=Security.JUST_WORKS,
+            )
+        case "temperature":
+            return Thermometer(
+                name=f"VTH-{number}",
+                model="VTH-1",
                 address=address,
                 serial=serial,
                 now=store_time,
