@@ -99,6 +99,16 @@ async def _emit_and_watch(directory: Path, postgres: Postgres, broker: Broker) -
         )
     )
     watch = _Watch(postgres)
+    try:
+        return await _latencies_ms(outbox, watch)
+    finally:
+        watch.stop()
+        carrying.cancel()
+        await asyncio.gather(carrying, return_exceptions=True)
+        await outbox.close()
+
+
+async def _latencies_ms(outbox: Outbox, watch: "_Watch") -> list[float]:
     emitted: dict[UUID, float] = {}
     # The first reading opens connections and plans everywhere; it is waited for and not counted.
     warm, _ = await _emit(outbox, READINGS, alarm=True)
@@ -111,9 +121,6 @@ async def _emit_and_watch(directory: Path, postgres: Postgres, broker: Broker) -
         if alarm:
             emitted[reading_id] = at
     seen = await asyncio.to_thread(watch.wait_for, set(emitted))
-    carrying.cancel()
-    await asyncio.gather(carrying, return_exceptions=True)
-    await outbox.close()
     return [(seen[reading_id] - at) * 1000 for reading_id, at in emitted.items()]
 
 
@@ -144,7 +151,14 @@ class _Watch:
     def __init__(self, postgres: Postgres) -> None:
         self._seen: dict[UUID, float] = {}
         self._url = postgres.url
-        threading.Thread(target=self._look, daemon=True).start()
+        self._enough = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Closes its connection."""
+        self._enough.set()
+        self._thread.join()
 
     def wait_for(self, wanted: set[UUID]) -> dict[UUID, float]:
         """When each was first seen; raises TimeoutError if one never was."""
@@ -157,11 +171,10 @@ class _Watch:
 
     def _look(self) -> None:
         with psycopg.connect(self._url, autocommit=True) as connection:
-            while True:
+            while not self._enough.wait(0.002):
                 rows = connection.execute(
                     "SELECT reading_id FROM tasks WHERE raised_at > now() - interval '20 seconds'", prepare=True
                 ).fetchall()
                 at = time.perf_counter()
                 for (reading_id,) in rows:
                     self._seen.setdefault(reading_id, at)
-                time.sleep(0.002)
