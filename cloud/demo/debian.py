@@ -24,7 +24,7 @@ NETWORK_TIMEOUT_S = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """Something Debian has. `file` is looked for when it is not a program; `unpacked` is what a wrapper starts."""
+    """Something Debian has. `file` (a pattern) is looked for when it is not a program; `unpacked` is what a wrapper starts."""
 
     name: str
     package: str
@@ -59,6 +59,12 @@ PROGRAMS: dict[str, Program] = {
             why="Chinese glyphs in pictures of the screens",
             file="usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
         ),
+        Program(
+            name="libatomic",
+            package="libatomic1",
+            why="Playwright's Node starts with it",
+            file="usr/lib/*/libatomic.so.1",
+        ),
     )
 }
 
@@ -77,9 +83,7 @@ def find(name: str) -> str | None:
     """Where `name` is, or None: KANGDOCK_<NAME>, then PATH and sbin, then what was unpacked before."""
     program = PROGRAMS[name]
     if program.file:
-        return next(
-            (str(path) for path in (Path("/", program.file), CACHE / "root" / program.file) if path.exists()), None
-        )
+        return next((str(path) for root in (Path("/"), CACHE / "root") for path in root.glob(program.file)), None)
     chosen = os.environ.get("KANGDOCK_" + name.upper().replace("-", "_"))
     places = [os.environ.get("PATH", ""), *SBIN, str(CACHE / "bin")]
     return chosen or shutil.which(name, path=os.pathsep.join(places))
