@@ -24,7 +24,7 @@ NETWORK_TIMEOUT_S = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """Something Debian has. `file` (a pattern) is looked for when it is not a program; `unpacked` is what a wrapper starts."""
+    """Something Debian has: a program, or `file`, a pattern. `unpacked` is what a wrapper script starts."""
 
     name: str
     package: str
