@@ -111,7 +111,7 @@ def _chart(
     option = {
         "animation": False,
         "aria": {"enabled": True, "decal": {"show": True}, "label": {"description": f"{title}, {unit}"}},
-        "grid": {"left": 44, "right": 92, "top": 36, "bottom": 28},
+        "grid": {"left": 44, "right": 112, "top": 36, "bottom": 28},
         "legend": {"top": 0, "left": 0, "itemWidth": 18, "textStyle": {"color": "#1f1f1f", "fontSize": 12}},
         "tooltip": {"trigger": "item", "confine": True},
         "xAxis": {
