@@ -4,6 +4,7 @@ import os
 
 import pytest
 import schemathesis
+from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
@@ -17,6 +18,7 @@ from schemathesis.specs.openapi.checks import (
 
 from cloud import config
 from cloud.crm.app import create_app
+from cloud.demo.servers import free_port
 from tests.cloud.crm.conftest import id_of
 
 EXAMPLES = int(os.environ.get("KANGDOCK_SCHEMA_EXAMPLES", "10"))
@@ -115,3 +117,15 @@ def test_a_mistake_of_the_program_shows_no_stack(app, as_, monkeypatch):
     assert notice.headers["HX-Retarget"] == "#notice"
     problem = person.get("/api/v1/tasks")
     assert problem.headers["content-type"] == "application/problem+json"
+
+
+def test_without_a_database_people_are_told_what_is_safe():
+    app = create_app(config.load({"DATABASE_URL": f"postgresql://nobody@127.0.0.1:{free_port()}/none"}))
+    client = TestClient(app, raise_server_exceptions=False)
+    health = client.get("/healthz")
+    assert (health.status_code, health.json()["status"], health.json()["readings"]) == (503, "failing", None)
+    client.cookies.set("kangdock_session", "anything")
+    page = client.get("/tasks")
+    assert page.status_code == 503
+    assert "每条读数都保存在门店网关的磁盘上" in page.text
+    assert client.get("/metrics").status_code == 200
