@@ -18,15 +18,15 @@ somebody's record. So every doubt ends at nobody, with the doubt written down.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from uuid import UUID
+
+import msgspec
 
 from cloud.ledger.words import How
 from gateway.wire.messages import Purpose, Quality, Reading, TimeQuality, Visit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What the cloud knows beside the reading: members of this chain whose card or code is the visit's, exactly
     as scanned (a phone number or its tail is never looked up), and whose own the meter is."""
 
@@ -34,8 +34,7 @@ class Evidence:
     owner: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Whose a reading is. `how` None: there was nothing to decide. `why` is one machine word."""
 
     member_id: UUID | None = None

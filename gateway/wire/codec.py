@@ -22,7 +22,7 @@ from gateway.wire.messages import (
     Receipt,
     Status,
 )
-from gateway.wire.vocabulary import KINDS, QUANTITIES
+from gateway.wire.vocabulary import KINDS
 
 MAX_MAGNITUDE = 9
 MAX_DIGITS = 28
@@ -86,6 +86,8 @@ def decode_batch(payload: bytes) -> tuple[_Envelope, list[Reading | Undecodable]
         raise Undecodable("empty", "a batch without readings")
     if len(envelope.readings) > MAX_BATCH_READINGS:
         raise Undecodable("too_many", f"{len(envelope.readings)} readings, {MAX_BATCH_READINGS} allowed")
+    if _has_nul(payload):
+        return envelope, [_reading_or_error(bytes(raw)) for raw in envelope.readings]
     return envelope, [_reading_or_error(raw) for raw in envelope.readings]
 
 
@@ -95,12 +97,10 @@ def with_readings(envelope: _Envelope, readings: Iterable[bytes | msgspec.Raw]) 
     return _encoder.encode(part)
 
 
-def decode_reading(payload: bytes | msgspec.Raw) -> Reading:
+def decode_reading(payload: bytes) -> Reading:
     """One reading on its own, as the outbox and the ledger keep it; raises Undecodable."""
     _check_nul(payload)
-    reading: Reading = _decode(_reading, payload)
-    _check_reading(reading)
-    return reading
+    return _checked(payload)
 
 
 def decode_receipt(payload: bytes) -> Receipt:
@@ -120,15 +120,26 @@ def decode_status(payload: bytes) -> Status:
     return status
 
 
-def _reading_or_error(raw: msgspec.Raw) -> Reading | Undecodable:
+def _reading_or_error(raw: bytes | msgspec.Raw) -> Reading | Undecodable:
+    # A Raw is part of a payload that was looked through for NULs as a whole; to look at it alone is to copy it.
     try:
-        return decode_reading(raw)
+        return _checked(raw) if isinstance(raw, msgspec.Raw) else decode_reading(raw)
     except Undecodable as error:
         return error
 
 
-def _check_nul(payload: bytes | msgspec.Raw) -> None:
-    if b"\\u0000" in bytes(payload):
+def _checked(payload: bytes | msgspec.Raw) -> Reading:
+    reading: Reading = _decode(_reading, payload)
+    _check_reading(reading)
+    return reading
+
+
+def _has_nul(payload: bytes) -> bool:
+    return b"\\u0000" in payload
+
+
+def _check_nul(payload: bytes) -> None:
+    if _has_nul(payload):
         raise Undecodable("malformed", "a NUL character, which no database column can keep")
 
 
@@ -147,11 +158,20 @@ def _decode(decoder: msgspec.json.Decoder[Any], payload: bytes | msgspec.Raw) ->
         raise Undecodable("not_json", str(error)) from None
 
 
+_MAY_CARRY = {kind: frozenset(info.quantities) for kind, info in KINDS.items()}
+_MUST_CARRY = {kind: frozenset(info.required) for kind, info in KINDS.items()}
+
+
 def _check_reading(reading: Reading) -> None:
-    info = KINDS[reading.kind]
-    for name in (*reading.values, *reading.off_scale):
-        if name not in QUANTITIES or name not in info.quantities:
-            raise Undecodable("unknown_quantity", f"a {reading.kind} reading has no {name[:40]!r}")
+    present = reading.values.keys() | reading.off_scale.keys()
+    if not present <= _MAY_CARRY[reading.kind]:
+        (name, *_) = present - _MAY_CARRY[reading.kind]
+        raise Undecodable("unknown_quantity", f"a {reading.kind} reading has no {name[:40]!r}")
+    if not present or not present >= _MUST_CARRY[reading.kind]:
+        info = KINDS[reading.kind]
+        raise Undecodable(
+            "no_value", f"a {reading.kind} reading needs {', '.join(info.required or info.optional)}"
+        )
     for name, value in reading.values.items():
         if (
             not value.is_finite()
@@ -159,16 +179,16 @@ def _check_reading(reading: Reading) -> None:
             or len(value.as_tuple().digits) > MAX_DIGITS
         ):
             raise Undecodable("malformed", f"{name} is not a number a meter can show")
-    present = reading.values.keys() | reading.off_scale.keys()
-    if not present or not present.issuperset(info.required):
-        raise Undecodable(
-            "no_value", f"a {reading.kind} reading needs {', '.join(info.required or info.optional)}"
-        )
-    visit = reading.visit
-    for moment in (reading.time.at, reading.time.received, *((visit.opened, visit.closed) if visit else ())):
-        if moment is None:
-            continue
-        if moment.tzinfo is None:
-            raise Undecodable("naive_time", "times carry an offset")
-        if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-            raise Undecodable("malformed", f"a time outside the years {FIRST_YEAR} to {LAST_YEAR}")
+    _check_time(reading.time.at)
+    _check_time(reading.time.received)
+    if reading.visit is not None:
+        _check_time(reading.visit.opened)
+        if reading.visit.closed is not None:
+            _check_time(reading.visit.closed)
+
+
+def _check_time(moment: datetime) -> None:
+    if moment.tzinfo is None:
+        raise Undecodable("naive_time", "times carry an offset")
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise Undecodable("malformed", f"a time outside the years {FIRST_YEAR} to {LAST_YEAR}")

@@ -38,7 +38,7 @@ from gateway.wire.messages import Batch, Device, Reading, Receipt, Shown, TakenA
 from gateway.wire.vocabulary import Kind
 
 ROUNDS = 3
-READINGS = 20_000
+READINGS = 60_000
 BATCH = 100
 GATEWAYS = 20
 MEMBERS = 400

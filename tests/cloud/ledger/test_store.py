@@ -1,5 +1,6 @@
 """The ledger as staff and readers use it: claim, undo, refuse, read back."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from cloud.ledger import store
 from cloud.ledger.store import NewReading, OwnerRefused
 from cloud.ledger.words import ADVICE, How, Refusal
 from gateway.wire import codec
-from gateway.wire.messages import Purpose, Quality, Reading
+from gateway.wire.messages import Device, Purpose, Quality, Reading
 from gateway.wire.vocabulary import Kind
 from tests.cloud.chains import (
     CHAIN,
@@ -26,6 +27,7 @@ from tests.cloud.chains import (
     STRANGER,
     WANG,
     reading,
+    visit,
 )
 
 
@@ -53,6 +55,23 @@ def test_inserting_again_stores_nothing_and_reports_nothing_new(ledger: Engine) 
     assert keep(ledger, reading(2), reading(3)) == {reading(3).id}
     with ledger.connect() as connection:
         assert store.counts(connection) == {"readings": 3, "dead_letters": 0}
+
+
+@pytest.mark.parametrize("odd", ["\\N", "a\tb", "a\nb", "a\\", "\\.", "a\r\nb", '"quoted"', "三诺"])
+def test_a_meter_may_call_itself_anything(ledger: Engine, odd: str) -> None:
+    """The ledger writes COPY's text format itself; what has a meaning there must come out as it went in."""
+    odd_one = reading(1, device=Device(key=odd, model=odd), visit=visit(odd))
+    keep(ledger, odd_one, reading(2))
+    with ledger.connect() as connection:
+        (found,) = store.by_ids(connection, CHAIN, [odd_one.id])
+    assert (found.device_key, found.visit_code, found.reading) == (odd, odd, odd_one)
+
+
+def test_two_ingests_with_the_same_rows_store_each_once(ledger: Engine) -> None:
+    rows = [reading(number) for number in range(200)]
+    with ThreadPoolExecutor(4) as ingests:
+        stored = list(ingests.map(lambda part: keep(ledger, *part), (rows, rows[::-1], rows[50:], rows[:150])))
+    assert sum(map(len, stored)) == len(set().union(*stored)) == len(rows)
 
 
 def test_two_chains_may_store_in_one_transaction(ledger: Engine) -> None:
