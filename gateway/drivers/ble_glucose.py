@@ -167,7 +167,7 @@ class _Transfer:
             case Code.SUCCESS | Code.NO_RECORDS_FOUND:
                 return self._same_memory
             case (
-                Code.OP_CODE_NOT_SUPPORTED
+                Code.OP_NOT_SUPPORTED
                 | Code.INVALID_OPERATOR
                 | Code.OPERATOR_NOT_SUPPORTED
                 | Code.INVALID_OPERAND

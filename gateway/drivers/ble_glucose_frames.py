@@ -155,9 +155,9 @@ def decode_measurement(data: bytes) -> dict[str, Any]:
         moment = it.user_facing_time(it.time_offset_min)
         fields["time_offset_min"] = it.time_offset_min
         fields["user_facing_time"] = None if moment is None else moment.isoformat()
-    if it.concentration is not None and it.type is not None and it.location is not None:
+    fields["concentration"] = it.concentration  # None tells an event from a reading
+    if it.type is not None and it.location is not None:
         fields["unit"] = it.unit
-        fields["concentration"] = it.concentration
         if isinstance(it.concentration, Decimal):
             as_shown = display(it.concentration, it.unit)
             fields[as_shown[1].replace("/", "_")] = as_shown[0]
@@ -194,6 +194,7 @@ def decode_context(data: bytes) -> dict[str, Any]:
     if flags & 0x02:
         fields["meal"] = cursor.u8()
         fields["meal_name"] = name_of(fields["meal"], MEALS)
+        fields["ketone"] = fields["meal"] == MEAL_IS_KETONE  # then its measurement is no glucose
     if flags & 0x04:
         fields["health"], fields["tester"] = divmod(cursor.u8(), 16)  # tester in the low nibble
         fields["tester_name"] = name_of(fields["tester"], TESTERS)

@@ -149,6 +149,8 @@ def decode_quirk(data: bytes) -> dict[str, Any]:
     """A BM85's measurement: what the device means, beside what the specification makes of its bytes."""
     fields = bm85_measurement(data).fields()
     truth = {name: fields[name] for name in _TRUTH if name in fields}
+    if fields.get("status_flags"):
+        truth["status_flags"] = fields["status_flags"]
     try:
         measurement(data)
     except Garbled as garbled:

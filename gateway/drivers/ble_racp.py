@@ -42,7 +42,7 @@ class Code(IntEnum):
     """How a request ended."""
 
     SUCCESS = 1
-    OP_CODE_NOT_SUPPORTED = 2
+    OP_NOT_SUPPORTED = 2
     INVALID_OPERATOR = 3
     OPERATOR_NOT_SUPPORTED = 4
     INVALID_OPERAND = 5
@@ -134,12 +134,10 @@ def _count(operand: bytes) -> Count:
 
 def _operand(operator: int, cursor: Cursor) -> dict[str, Any]:
     match operator:
-        case Operator.LESS_OR_EQUAL:
-            ends = ["max"]
-        case Operator.GREATER_OR_EQUAL:
-            ends = ["min"]
+        case Operator.LESS_OR_EQUAL | Operator.GREATER_OR_EQUAL:
+            ends = [""]  # the operator says which end it is
         case Operator.RANGE:
-            ends = ["min", "max"]
+            ends = ["_min", "_max"]
         case Operator.NULL | Operator.ALL | Operator.FIRST | Operator.LAST:
             return {}
         case _:
@@ -147,9 +145,9 @@ def _operand(operator: int, cursor: Cursor) -> dict[str, Any]:
     filter_type = cursor.u8()
     match filter_type:
         case Filter.SEQUENCE_NUMBER:
-            bounds: dict[str, Any] = {f"sequence_number_{end}": cursor.u16() for end in ends}
+            bounds: dict[str, Any] = {f"sequence_number{end}": cursor.u16() for end in ends}
         case Filter.USER_FACING_TIME:
-            bounds = {f"user_facing_time_{end}": take_date_time(cursor).text() for end in ends}
+            bounds = {f"user_facing_time{end}": take_date_time(cursor).text() for end in ends}
         case _:
             raise Garbled("range")
     return {"filter_type": filter_type, "filter_name": Filter(filter_type).name.lower(), **bounds}

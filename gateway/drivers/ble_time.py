@@ -80,7 +80,12 @@ def named(name: str, moment: DateTime) -> dict[str, Any]:
     return {name: moment.iso(), f"{name}_parts": moment.parts()}
 
 
-_ADJUST_REASONS = ("manual_time_update", "external_reference_update", "time_zone_change", "dst_change")
+_ADJUST_REASONS = (
+    "manual_time_update",
+    "external_reference_time_update",
+    "change_of_time_zone",
+    "change_of_dst",
+)
 
 
 def decode_date_time(data: bytes) -> dict[str, Any]:
