@@ -9,9 +9,15 @@ import pytest
 from sqlalchemy import Engine
 
 from cloud import db
+from cloud.demo import debian
 from cloud.demo.servers import Broker, Postgres
 
 _numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """On a machine where libatomic had to be unpacked, Playwright's Node finds it."""
+    debian.lend_libraries()
 
 
 @pytest.fixture(scope="session")

@@ -24,19 +24,29 @@ NETWORK_TIMEOUT_S = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """Something Debian has: a program, or `file`, a pattern. `unpacked` is what a wrapper script starts."""
+    """Something Debian has: a program, or `file`, a pattern. `unpacked` is what a wrapper script starts.
+
+    Installing the package of a `daemon` would also start it on its usual port, now and at every boot.
+    """
 
     name: str
     package: str
     why: str
     file: str = ""
     unpacked: str = ""
+    daemon: bool = False
 
 
 PROGRAMS: dict[str, Program] = {
     program.name: program
     for program in (
-        Program(name="mosquitto", package="mosquitto", why="the MQTT broker", unpacked="usr/sbin/mosquitto"),
+        Program(
+            name="mosquitto",
+            package="mosquitto",
+            why="the MQTT broker",
+            unpacked="usr/sbin/mosquitto",
+            daemon=True,
+        ),
         Program(
             name="dbus-daemon",
             package="dbus-daemon",
@@ -48,6 +58,7 @@ PROGRAMS: dict[str, Program] = {
             package="influxdb",
             why="a real InfluxDB line-protocol engine",
             unpacked="usr/bin/influxd",
+            daemon=True,
         ),
         Program(name="strace", package="strace", why="proof of every fdatasync", unpacked="usr/bin/strace"),
         Program(
@@ -90,12 +101,18 @@ def find(name: str) -> str | None:
 
 
 def provide(name: str, *, install: bool) -> str:
-    """`find`, after installing or unpacking it where that is needed. Raises Unavailable."""
+    """`find`, after installing it, or unpacking what is a daemon or may not be installed. Raises Unavailable."""
     found = find(name)
     if found:
         return found
     package = PROGRAMS[name].package
-    if install and os.geteuid() == 0 and shutil.which("apt-get") and _installed(package):
+    if (
+        install
+        and not PROGRAMS[name].daemon
+        and os.geteuid() == 0
+        and shutil.which("apt-get")
+        and _installed(package)
+    ):
         found = find(name)
         if found:
             return found
@@ -106,6 +123,17 @@ def provide(name: str, *, install: bool) -> str:
     if found is None:
         raise Unavailable(f"Debian's {package} does not hold {PROGRAMS[name].unpacked or PROGRAMS[name].file}")
     return found
+
+
+def lend_libraries() -> None:
+    """Shows this process's children what had to be unpacked for programs that are not ours to wrap.
+
+    Playwright brings its own Node, which does not start without libatomic.
+    """
+    found = find("libatomic")
+    if found is not None and Path(found).is_relative_to(CACHE):
+        before = os.environ.get("LD_LIBRARY_PATH")
+        os.environ["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, (str(Path(found).parent), before)))
 
 
 def unpack(package: str, *, libraries: bool = True) -> Path:

@@ -1,5 +1,6 @@
 """Programs from Debian packages on a machine whose apt-get is played by a script; the .deb files are real."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -87,6 +88,34 @@ def test_what_cannot_be_had_is_named_with_the_reason(bare: Path, capsys: pytest.
     said = capsys.readouterr().out
     assert "mosquitto: not to be had: E: Temporary failure resolving the mirror" in said
     assert "apt-get install mosquitto" in said
+
+
+@needs_dpkg
+def test_a_daemon_is_unpacked_even_as_root_because_installing_would_start_it(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deb = _package(bare, {"usr/sbin/mosquitto": "#!/bin/sh\n"})
+    _apt_get(bare, f'echo "$*" >> {bare}/asked\ncp {deb} "$PWD"')
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert debian.provide("mosquitto", install=True).startswith(str(bare))
+    assert all("--download-only" in asked for asked in (bare / "asked").read_text().splitlines())
+
+
+def test_what_had_to_be_unpacked_is_lent_to_programs_that_are_not_ours(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = bare / "cache" / "root" / "usr" / "lib" / "machine" / "libatomic.so.1"
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/lib")
+    monkeypatch.setattr(debian, "find", lambda name: str(library) if name == "libatomic" else None)
+    debian.lend_libraries()
+    assert os.environ["LD_LIBRARY_PATH"] == f"{library.parent}:/opt/lib"
+
+
+def test_what_the_machine_has_is_lent_to_nobody(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    monkeypatch.setattr(debian, "find", lambda name: "/usr/lib/machine/libatomic.so.1")
+    debian.lend_libraries()
+    assert "LD_LIBRARY_PATH" not in os.environ
 
 
 def test_another_system_than_debian_is_named(bare: Path) -> None:
