@@ -10,12 +10,10 @@ import os
 import signal
 import socket
 import sqlite3
-import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from uuid import uuid4
 
 import uvicorn
@@ -27,6 +25,7 @@ from gateway.config import Config, VirtualSettings
 from gateway.conversation import Driver
 from gateway.docking import Docking
 from gateway.drivers import DRIVERS, NotADriver, load_installed, recognise
+from gateway.logged import failing
 from gateway.screen.app import Dock, create_app
 from gateway.transports import Transport
 from gateway.visits import BadCode, Visits, normalise_code
@@ -237,7 +236,7 @@ class Gateway:
                 await part()
                 log.error("part.ended part=%s", name)
             except Exception as error:
-                log.error("part.crashed part=%s error=%s at=%s", name, type(error).__name__, _where(error))
+                log.error("part.crashed part=%s %s", name, failing(error))
             finally:
                 holds.cancel()
             self.board.part(name, up=False)
@@ -266,6 +265,7 @@ class Gateway:
             link=self.board.link_state,
             parts_down=self.board.parts_down,
             damaged=stats.damaged,
+            keep_free_mb=self._config.outbox.keep_free_mb,
         )
 
     def _ask_clock(self) -> bool:
@@ -283,14 +283,6 @@ class _ScreenServer(uvicorn.Server):
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _where(error: BaseException) -> str:
-    """The innermost line of our own; a message or a local variable could hold a reading."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames:
-        return "?"
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
 
 
 def known_drivers() -> tuple[Driver, ...]:

@@ -1,6 +1,7 @@
 """Plays one conversation against one link: a driver's actions out, a meter's bytes in, nothing lost between.
 
-What a link is made of is `gateway.transports`'; where bytes and readings are kept is the keeper's (`docking`).
+What a link is made of is `gateway.transports`'; that its bytes are on disk first is `gateway.journalled`'s, and
+where readings are kept the keeper's (`gateway.docking`).
 """
 
 import asyncio
@@ -53,14 +54,11 @@ class Link(Protocol):
         """Send `data`."""
 
     async def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
-        """The next (channel, bytes) that arrived, or None after `timeout_s`."""
+        """The next (channel, bytes) that arrived, or None after `timeout_s`; to be cancelled loses nothing."""
 
 
 class Keeper(Protocol):
-    """Custody of what a conversation brings. `journal` and `save` return only when it is on disk."""
-
-    async def journal(self, channel: str, data: bytes) -> None:
-        """Keep raw bytes, before anybody decodes them."""
+    """Custody of what a conversation brings. `save` returns only when it is on disk."""
 
     async def save(self, record: Record) -> None:
         """Vouch for a record and keep the reading."""
@@ -99,14 +97,9 @@ async def _do(action: object, link: Link, keeper: Keeper) -> Event:
             await keeper.save(record)
         case Wait(timeout_s):
             arrival = await link.receive(timeout_s)
-            if arrival is None:
-                return Silence()
-            await keeper.journal(*arrival)
-            return Arrived(*arrival)
+            return Silence() if arrival is None else Arrived(*arrival)
         case Read(channel):
-            data = await _bounded(link.read(channel), ACTION_TIMEOUT_S)
-            await keeper.journal(channel, data)
-            return Arrived(channel, data)
+            return Arrived(channel, await _bounded(link.read(channel), ACTION_TIMEOUT_S))
         case Write(channel, data, acknowledged):
             await _bounded(link.write(channel, data, acknowledged), ACTION_TIMEOUT_S)
         case Subscribe(channel):

@@ -6,13 +6,11 @@ where it is kept `gateway.buffer`'s, and who stands at the counter `gateway.visi
 
 import asyncio
 import logging
-import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 from uuid import UUID, uuid4
 
@@ -31,6 +29,8 @@ from gateway.conversation import (
     Sighting,
 )
 from gateway.converse import Link, converse
+from gateway.journalled import journalled
+from gateway.logged import failing
 from gateway.transports import Transport
 from gateway.vouch import Circumstances, vouch
 from gateway.wire.messages import Device, Reading, Visit
@@ -52,6 +52,8 @@ GONE_AFTER_S = 20.0
 """A meter not heard for so long was put away; when it calls again it has something to say. BlueZ reports a steady
 caller at least every 10 s."""
 METERS_REMEMBERED = 256
+LONGEST_FACT = 120
+"""A maker's or a meter's name fits on its case. 512 bytes are what the radio would carry."""
 RECORDS_PER_ARRIVAL = 1000
 """More than fit into one frame of any meter."""
 WATCH_AGAIN_S = 5.0
@@ -134,7 +136,7 @@ class Docking:
                         async for sighting in sightings:
                             self._greet(sighting, transport, conversations)
                 except Exception as failure:
-                    log.error("docking.watch_failed transport=%s %s", transport.name, _where(failure))
+                    log.error("docking.watch_failed transport=%s %s", transport.name, failing(failure))
                 await asyncio.sleep(WATCH_AGAIN_S)
 
     async def dock(self, driver: Driver, sighting: Sighting, link: Link) -> int:
@@ -152,11 +154,17 @@ class Docking:
             visit_at=lambda moment: self._visits.at(self._visits.slot_of(sighting.address), moment),
             local_utc_offset_min=self._offset_min,
             saved=self._board.saved,
+            handed=lambda: line.handed,
         )
+
+        async def journal(channel: str, data: bytes) -> None:
+            await self._outbox.journal(custody.conversation, self._clock(), channel, data)
+
         # An outbox with no room refuses here, before the meter has said anything it might then forget.
         visit = custody.visit_at(now)
-        await custody.journal(HEADER, header(driver.name, context, visit, clock_trusted=self._clock_trusted()))
-        await converse(driver.talk(context), link, custody)
+        await journal(HEADER, header(driver.name, context, visit, clock_trusted=self._clock_trusted()))
+        async with journalled(link, journal) as line:
+            await converse(driver.talk(context), line, custody)
         return custody.new
 
     def _greet(self, sighting: Sighting, transport: Transport, conversations: asyncio.TaskGroup) -> None:
@@ -184,7 +192,7 @@ class Docking:
         except Exception as failure:
             # Also a driver's mistake: the bytes are in the journal, and the other meters must go on being read.
             error = "failed"
-            log.error("docking.failed driver=%s %s", driver.name, _where(failure))
+            log.error("docking.failed driver=%s %s", driver.name, failing(failure))
         else:
             log.info("docking.done driver=%s new=%d", driver.name, new)
         finally:
@@ -194,7 +202,12 @@ class Docking:
 
 @dataclass(kw_only=True)
 class Custody:
-    """See `converse.Keeper`: journals, vouches and keeps what one conversation brings."""
+    """See `converse.Keeper`: vouches for and keeps what one conversation brings.
+
+    `handed` tells which bytes the driver has last seen, by their place in the journal. A record is numbered by the
+    bytes it is in, so that replaying them with a repaired decoder, which may see records that the old one missed,
+    gives all others the ids they had.
+    """
 
     outbox: Outbox
     driver: str
@@ -205,27 +218,19 @@ class Custody:
     visit_at: Callable[[datetime], Visit | None]
     local_utc_offset_min: int
     saved: Callable[[Reading], None]
+    handed: Callable[[], int]
     new: int = 0
     _facts: dict[str, str] = field(default_factory=dict)
     _clock_offset_s: float | None = None
-    _arrivals: int = 0
-    _decoded: int = 0  # records since the last arrival
+    _from: int = 0  # the bytes of the last record
+    _decoded: int = 0  # records in them so far
     _emitted: bool = False
-
-    async def journal(self, channel: str, data: bytes) -> None:
-        """See Keeper."""
-        self.count()
-        await self.outbox.journal(self.conversation, self.clock(), channel, data)
-
-    def count(self) -> None:
-        """Numbers what arrives. A record's number comes from the bytes it is in, so that replaying them with a
-        repaired decoder, which may see records that the old one missed, gives all others the ids they had."""
-        self._arrivals += 1
-        self._decoded = 0
 
     async def save(self, record: Record) -> None:
         """See Keeper."""
-        received = self.clock()
+        received, handed = self.clock(), self.handed()
+        if handed != self._from:
+            self._from, self._decoded = handed, 0
         reading = vouch(
             record,
             Circumstances(
@@ -237,7 +242,7 @@ class Custody:
                 gateway_clock_trusted=self.clock_trusted(),
                 local_utc_offset_min=self.local_utc_offset_min,
                 visit=self.visit_at(received),
-                arrival=self._arrivals * RECORDS_PER_ARRIVAL + self._decoded,
+                arrival=handed * RECORDS_PER_ARRIVAL + self._decoded,
             ),
         )
         self._decoded += 1
@@ -249,6 +254,7 @@ class Custody:
 
     async def note(self, what: str, value: str) -> None:
         """See Keeper. The serial is part of every reading's identity, so it comes before the first of them."""
+        value = printable(value)
         if what == "serial" and self._emitted and value != self._facts.get(what):
             raise Garbled("serial_after_record")
         if what == "clock":
@@ -333,7 +339,7 @@ def header(driver: str, context: Context, visit: Visit | None, *, clock_trusted:
             "driver": driver,
             "transport": sighting.transport,
             "address": sighting.address,
-            "name": sighting.name,
+            "name": printable(sighting.name),
             "services": sorted(sighting.services),
             "usb_id": sighting.usb_id,
             "last_record": context.last_record,
@@ -344,11 +350,9 @@ def header(driver: str, context: Context, visit: Visit | None, *, clock_trusted:
     )
 
 
-def _where(failure: Exception) -> str:
-    """The class of a failure and the innermost line of it; its message could hold a reading."""
-    frames = traceback.extract_tb(failure.__traceback__)
-    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
-    return f"error={type(failure).__name__} at={place}"
+def printable(text: str) -> str:
+    """What a meter says of itself, as far as a log, a screen and the wire can carry it."""
+    return "".join(filter(str.isprintable, text))[:LONGEST_FACT]
 
 
 def _word(error: ConversationError) -> str:

@@ -6,11 +6,12 @@ It measures and says; what to do about it is `gateway.doctor`'s to explain.
 import ctypes
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from gateway.board import Board
 from gateway.buffer.outbox import OutboxStats
@@ -45,6 +46,14 @@ def clock_synchronised() -> bool:
     return answer not in (-1, TIME_ERROR)
 
 
+class Word(StrEnum):
+    """The same three words as the cloud's. /healthz answers 503 to `failing` alone."""
+
+    OK = "ok"
+    DEGRADED = "degraded"  # readings are safe, and somebody should look
+    FAILING = "failing"  # no new reading can be taken: no disk to keep it on, or no radio to hear it with
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """The wire status, and what only this machine's own screen needs to know."""
@@ -53,15 +62,19 @@ class Health:
     link: str = "connecting"  # the way to the cloud: connecting, up, refused, down
     parts_down: tuple[str, ...] = ()
     damaged: int = 0  # damaged outbox files and single readings, moved aside
+    keep_free_mb: int = 0  # with less of the disk free the outbox refuses
 
     @property
-    def word(self) -> str:
-        """ok, or degraded: readings are safe, and somebody should look."""
+    def word(self) -> Word:
+        """How it is in one word."""
         status = self.status
         waits = status.oldest_unsent_s is not None and status.oldest_unsent_s > WAITS_TOO_LONG_S
-        broken = any(state in ("absent", "failed") for state in status.transports.values())
+        deaf = [state in ("absent", "failed") for state in status.transports.values()]
+        full = status.disk_free_mb is not None and status.disk_free_mb < self.keep_free_mb
         refused = self.link == "refused"  # a line that is down mends itself; a refused login does not
-        return "degraded" if self.parts_down or self.damaged or waits or broken or refused else "ok"
+        if full or (deaf and all(deaf)):
+            return Word.FAILING
+        return Word.DEGRADED if self.parts_down or self.damaged or waits or any(deaf) or refused else Word.OK
 
     def as_json(self) -> dict[str, Any]:
         """The body of /healthz."""
@@ -88,12 +101,15 @@ class Health:
         def gauge(name: str, text: str, value: float) -> None:
             Gauge(f"kangdock_gateway_{name}", text, registry=registry).set(value)
 
+        def counter(name: str, text: str, value: int) -> None:
+            Counter(f"kangdock_gateway_{name}", text, registry=registry).inc(value)
+
         gauge("unsent_readings", "Readings on this disk without the cloud's receipt", status.unsent)
         gauge("oldest_unsent_seconds", "Age of the oldest of them", status.oldest_unsent_s or 0)
         gauge("disk_free_megabytes", "Free where the outbox lives", status.disk_free_mb or 0)
         gauge("clock_trusted", "1 if something keeps this clock right", status.clock_trusted)
-        gauge("saved_readings", "Readings saved since the start", saved)
-        gauge("received_readings", "Readings receipted since the start", received)
+        counter("saved_readings", "Readings saved since the start", saved)
+        counter("received_readings", "Readings receipted since the start", received)
         gauge("uplink_up", "1 while the broker holds our connection", self.link == "up")
         gauge("parts_down", "Parts that crashed and wait to be started again", len(self.parts_down))
         gauge("outbox_damaged", "Damaged outbox files and readings moved aside", self.damaged)

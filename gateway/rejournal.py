@@ -72,6 +72,7 @@ async def replay_journal(
         visit_at=lambda moment: visit,
         local_utc_offset_min=facts["local_utc_offset_min"],
         saved=saved,
+        handed=lambda: tape.handed,
     )
     context = Context(
         sighting=sighting,
@@ -85,12 +86,17 @@ async def replay_journal(
 
 
 class Tape:
-    """See `converse.Link`: answers with journalled bytes in their old order; `at` is when the last one came."""
+    """See `converse.Link`: answers with journalled bytes. `at` is when the last one came, `handed` its number.
+
+    The journal is in the order of arrival: what a meter sends by itself may stand before the answer to a read that
+    the driver was waiting for at the time.
+    """
 
     def __init__(self, began: datetime, rows: Sequence[tuple[datetime, str, bytes]]) -> None:
         self.at = began
-        self._rows = list(reversed(rows))
-        self._subscribed: set[str] = set()
+        self.handed = 0
+        self._rows = list(enumerate(rows, start=1))
+        self._subscribed = {""}  # a serial line needs no subscription
         self._silences = 0
 
     async def pair(self) -> None:
@@ -102,32 +108,31 @@ class Tape:
 
     async def read(self, channel: str) -> bytes:
         """See Link; a read that was refused then left no bytes, and is refused again."""
-        if self._rows and self._rows[-1][1] == channel:
-            return self._next()[1]
+        for index, (_, (_, came_from, _)) in enumerate(self._rows):
+            if came_from == channel:
+                return self._hand(index)[1]
+            if came_from not in self._subscribed:
+                break  # the answer to a later read
         raise Refused("not_in_journal")
 
     async def write(self, channel: str, data: bytes, acknowledged: bool) -> None:
         """See Link."""
 
     async def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
-        """See Link; a serial line's channel is "" and needs no subscription."""
-        if self._rows and (self._rows[-1][1] in self._subscribed or self._rows[-1][1] == ""):
-            return self._next()
+        """See Link."""
+        if self._rows and self._rows[0][1][1] in self._subscribed:
+            return self._hand(0)
         if not self._rows:
             self._silences += 1
             if self._silences > SILENCES_AT_END:
                 raise Lost("the journal ends here")
         return None
 
-    def _next(self) -> tuple[str, bytes]:
-        self.at, channel, data = self._rows.pop()
+    def _hand(self, index: int) -> tuple[str, bytes]:
+        self.handed, (self.at, channel, data) = self._rows.pop(index)
         return channel, data
 
 
 class _Replay(Custody):
-    async def journal(self, channel: str, data: bytes) -> None:
-        """These bytes are in the journal already."""
-        self.count()
-
     async def remember(self, value: str) -> None:
         """The meter has moved on since; an old mark would only make the next conversation longer."""

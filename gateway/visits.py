@@ -21,6 +21,8 @@ after ten without anything the next reading is more likely somebody else's."""
 VISITS_KEPT_PER_SLOT = 32
 """A conversation lasts minutes, so a reading never asks about a visit older than the last few."""
 CODE = re.compile(r"[0-9A-Z][0-9A-Z-]{2,31}")
+LONGEST_NAME = 32
+"""A name or a number of staff; the longest Chinese names have six characters."""
 
 
 class BadCode(ValueError):
@@ -99,6 +101,18 @@ def normalise_code(typed: str) -> str:
     if not CODE.fullmatch(code):
         raise BadCode("a member code is 3 to 32 letters, digits or hyphens")
     return code
+
+
+class BadName(ValueError):
+    """This is not a name of staff; the message does not repeat it."""
+
+
+def normalise_name(typed: str) -> str:
+    """The name of who opens a visit, as every screen can show it; may be "". Raises BadName."""
+    name = unicodedata.normalize("NFKC", typed[:200]).strip()
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        raise BadName(f"a name has at most {LONGEST_NAME} characters, all of them printable")
+    return name
 
 
 def tail(code: str) -> str:

@@ -131,9 +131,10 @@ class Outbox:
     async def put(self, readings: Sequence[Reading]) -> int:
         """Saves `readings` in order, all or none, and returns how many were new, once they are on the disk.
 
-        A reading whose id is here already is not saved twice. Raises OutboxFull.
+        A reading whose id is here already is not saved twice. Raises OutboxFull, and codec.Undecodable for what
+        the cloud would refuse: better an error here, where the raw bytes are journalled, than a dead letter there.
         """
-        rows = [(reading.id.bytes, seal(codec.encode(reading))) for reading in readings]
+        rows = [(reading.id.bytes, seal(codec.encode_reading(reading))) for reading in readings]
         saved_us = microseconds(self._clock())
         size = sum(len(body) for _, body in rows)
 

@@ -31,10 +31,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.board import Board
 from gateway.config import Slot
-from gateway.health import Health
+from gateway.health import Health, Word
 from gateway.i18n import LANGUAGES, Translate, translator
 from gateway.screen.view import View, state, view
-from gateway.visits import BadCode, Visits, normalise_code
+from gateway.visits import LONGEST_NAME, BadCode, BadName, Visits, normalise_code, normalise_name
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,11 @@ class _Pages:
         except BadCode:
             words = _("This is not a member code. Scan the card again, or type the digits under its bars.")
             raise HTTPException(422, words) from None
-        staff = form.get("staff", "").strip()[:32]
+        try:
+            staff = normalise_name(form.get("staff", ""))
+        except BadName:
+            words = _("This is not a name of staff. Type at most {} characters.").format(LONGEST_NAME)
+            raise HTTPException(422, words) from None
         visit = self._dock.visits.open(slot.name, code, self._dock.clock(), id=self._dock.new_id(), staff=staff)
         log.info("visit.opened visit=%s slot=%s", visit.id, slot.name)
         self._dock.board.changed()
@@ -161,7 +165,9 @@ class _Pages:
         return self._done(request, slot, {"visit": str(visit.id) if visit else None})
 
     async def healthz(self, request: Request) -> Response:
-        return JSONResponse(self._dock.health().as_json(), headers={"Cache-Control": "no-store"})
+        health = self._dock.health()
+        failing = health.word is Word.FAILING
+        return JSONResponse(health.as_json(), 503 if failing else 200, headers={"Cache-Control": "no-store"})
 
     async def metrics(self, request: Request) -> Response:
         snapshot = self._dock.board.snapshot(self._dock.slots[0].name)

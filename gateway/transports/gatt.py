@@ -5,6 +5,7 @@ Connecting and bonds are `ble`'s. Here every error becomes one of two: Lost (the
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
@@ -63,7 +64,8 @@ class BleLink:
         self._client: BleakClient | None = None
         self._lost = asyncio.Event()
         self._overrun = False
-        self._arrivals: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(ARRIVALS_WAITING)
+        self._arrivals: deque[tuple[str, bytes]] = deque()
+        self._news = asyncio.Event()
 
     async def connect(self) -> None:
         """Opens the line; raises Lost."""
@@ -103,28 +105,28 @@ class BleLink:
 
     async def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
         """See Link; what arrived before a loss is handed out before the loss is reported."""
-        if not self._arrivals.empty():
-            return self._arrivals.get_nowait()
-        arrival = asyncio.ensure_future(self._arrivals.get())
-        loss = asyncio.ensure_future(self._lost.wait())
-        try:
-            await asyncio.wait({arrival, loss}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            if arrival.done():
-                return arrival.result()
-            if loss.done():
-                raise Lost("overrun" if self._overrun else "the link is gone")
-            return None
-        finally:
-            arrival.cancel()
-            loss.cancel()
+        if not self._arrivals:
+            self._news.clear()
+            waits = {asyncio.ensure_future(event.wait()) for event in (self._news, self._lost)}
+            try:
+                await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+        if self._arrivals:
+            return self._arrivals.popleft()
+        if self._lost.is_set():
+            raise Lost("overrun" if self._overrun else "the link is gone")
+        return None
 
     def _on_arrival(self, characteristic: BleakGATTCharacteristic, data: bytearray) -> None:
-        try:
-            self._arrivals.put_nowait((short_uuid(characteristic.uuid), bytes(data)))
-        except asyncio.QueueFull:
+        if len(self._arrivals) >= ARRIVALS_WAITING:
             # Never drop one record and go on as if nothing had happened: end here, and resume from the last saved.
             self._overrun = True
             self._lost.set()
+            return
+        self._arrivals.append((short_uuid(characteristic.uuid), bytes(data)))
+        self._news.set()
 
     def _live(self) -> BleakClient:
         if self._client is None or self._lost.is_set():

@@ -29,6 +29,9 @@ MAX_DIGITS = 28
 """No quantity comes near 10^9 or 28 digits; beyond them decimal arithmetic and database columns misbehave."""
 
 
+MAX_READING_BYTES = MAX_BATCH_BYTES // 2
+"""A reading is under 2 kB; whatever is in it, one alone must fit into a batch."""
+
 FIRST_YEAR, LAST_YEAR = 1900, 9998
 """A year off either end of Python's calendar cannot be brought to UTC, nor be read back from PostgreSQL."""
 
@@ -69,6 +72,18 @@ _status = msgspec.json.Decoder(Status)
 def encode(message: Message) -> bytes:
     """`message` as compact JSON."""
     return _encoder.encode(message)
+
+
+def encode_reading(reading: Reading) -> bytes:
+    """`reading` as compact JSON that `decode_reading` takes; raises Undecodable for what it would refuse."""
+    try:
+        payload = _encoder.encode(reading)
+    except UnicodeEncodeError:
+        raise Undecodable("malformed", "half a surrogate pair") from None
+    if len(payload) > MAX_READING_BYTES:
+        raise Undecodable("oversized", f"{len(payload)} bytes, {MAX_READING_BYTES} allowed")
+    decode_reading(payload)
+    return payload
 
 
 def join_batch(*, id: UUID, gateway: str, sent: datetime, readings: Iterable[bytes]) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 from gateway.conversation import Context, Lost, Record, Refused, Sighting
 from gateway.converse import converse
 from gateway.drivers import ble_blood_pressure
+from gateway.journalled import journalled
 
 CUFF = Sighting(
     transport="ble", address="C4:64:E3:12:00:01", name="Yuwell BP-YE680A", services=frozenset({"1810"})
@@ -33,6 +34,7 @@ class _Cuff:
 
     async def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
         for data in self._coming:
+            await asyncio.sleep(0)
             return "2a35", data
         raise Lost("the cuff hung up")
 
@@ -56,18 +58,21 @@ class _Keeper:
 def _converse(*indications: bytes) -> _Keeper:
     keeper = _Keeper()
     context = Context(sighting=CUFF, now=datetime(2026, 3, 2, 1, 32, tzinfo=UTC))
-    asyncio.run(converse(ble_blood_pressure.talk(context), _Cuff(*indications), keeper))
+
+    async def play() -> None:
+        async with journalled(_Cuff(*indications), keeper.journal) as link:
+            await converse(ble_blood_pressure.talk(context), link, keeper)
+
+    asyncio.run(play())
     return keeper
 
 
 def test_the_raw_bytes_are_kept_before_anybody_reads_them() -> None:
-    keeper = _converse(INDICATION, b"\x02\x03")
-    assert keeper.kept == [
-        ("raw", INDICATION),
-        ("record", "2026-03-02T09:31:00#1#138/88/72"),
-        ("raw", b"\x02\x03"),
-        ("error", "garbled_truncated"),
-    ]
+    kept = _converse(INDICATION, b"\x02\x03").kept
+    record, error = ("record", "2026-03-02T09:31:00#1#138/88/72"), ("error", "garbled_truncated")
+    assert sorted(kept, key=str) == sorted([("raw", INDICATION), record, ("raw", b"\x02\x03"), error], key=str)
+    assert kept.index(("raw", INDICATION)) < kept.index(record)
+    assert kept.index(("raw", b"\x02\x03")) < kept.index(error)
 
 
 def test_a_cuff_that_hangs_up_after_its_last_record_has_simply_finished() -> None:

@@ -32,6 +32,7 @@ class Counter:
     def __init__(self, slots: tuple[Slot, ...] = SLOTS, language: str = "zh_CN") -> None:
         self.now = NOON
         self.unsent = 0
+        self.disk_free_mb = 1000
         numbers = count(1)
         self.visits = Visits({slot.name: slot.meters for slot in slots})
         self.board = Board(self.visits, clock=lambda: self.now, unsent=lambda: self.unsent)
@@ -48,8 +49,10 @@ class Counter:
         )
 
     def health(self) -> Health:
-        status = Status(gateway="gw-1", online=True, software="0", unsent=self.unsent, disk_free_mb=1000)
-        return Health(status=status, link=self.board.link_state)
+        status = Status(
+            gateway="gw-1", online=True, software="0", unsent=self.unsent, disk_free_mb=self.disk_free_mb
+        )
+        return Health(status=status, link=self.board.link_state, keep_free_mb=256)
 
     def later(self, **passed: float) -> datetime:
         self.now += timedelta(**passed)

@@ -6,7 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from gateway.wire.messages import Quality
+from gateway.health import Health
+from gateway.uplink import LinkState
+from gateway.wire.messages import Quality, Status
 from gateway.wire.vocabulary import Kind, Meal, OffScale
 from tests.gateway.readings import reading
 from tests.gateway.screen.counter import SLOTS, Counter
@@ -153,7 +155,43 @@ def test_healthz_and_metrics_speak():
     counter.board.saved(reading())
     metrics = counter.client().get("/metrics").text
     assert "kangdock_gateway_unsent_readings 3.0" in metrics
-    assert "kangdock_gateway_saved_readings 1.0" in metrics
+    assert "kangdock_gateway_saved_readings_total 1.0" in metrics
+    assert "kangdock_gateway_received_readings_total 0.0" in metrics
+    assert "# TYPE kangdock_gateway_saved_readings_total counter" in metrics
+    assert "# TYPE kangdock_gateway_unsent_readings gauge" in metrics
+
+
+def test_a_monitor_that_only_looks_at_the_status_code_sees_a_gateway_that_can_keep_nothing():
+    counter = Counter()
+    for free_mb, link, code, word in (
+        (1000, LinkState.UP, 200, "ok"),
+        (1000, LinkState.REFUSED, 200, "degraded"),
+        (255, LinkState.UP, 503, "failing"),
+    ):
+        counter.disk_free_mb = free_mb
+        counter.board.link(link)
+        answer = counter.client().get("/healthz")
+        assert (answer.status_code, answer.json()["status"]) == (code, word)
+
+
+@pytest.mark.parametrize(
+    ("transports", "word"),
+    [
+        ({}, "ok"),
+        ({"ble": "ok", "serial": "silent"}, "ok"),
+        ({"ble": "absent", "serial": "ok"}, "degraded"),
+        ({"ble": "absent", "serial": "failed"}, "failing"),
+    ],
+)
+def test_a_gateway_that_hears_no_meter_at_all_is_failing(transports: dict[str, str], word: str):
+    assert Health(status=Status(gateway="gw-1", online=True, transports=transports), link="up").word == word
+
+
+def test_the_space_of_a_chinese_keyboard_is_a_space():
+    counter = Counter()
+    form = {"code": "M0001042", "staff": "李\u3000雷 "}
+    assert counter.client().post("/visits", data=form, headers=JSON).status_code == 200
+    assert counter.visits.at("counter-1", counter.now).staff == "李 雷"
 
 
 @pytest.mark.parametrize(
@@ -163,6 +201,9 @@ def test_healthz_and_metrics_speak():
         ("/visits", {"slot": "counter-1"}, 422),
         ("/visits", {"code": "会员", "slot": "counter-1"}, 422),
         ("/visits", {"code": "A" * 64}, 422),
+        ("/visits", {"code": "M0001042", "staff": "\0"}, 422),
+        ("/visits", {"code": "M0001042", "staff": "李\x1b[2J"}, 422),
+        ("/visits", {"code": "M0001042", "staff": "李" * 33}, 422),
         ("/visits", {"code": "M0001042", "slot": "kitchen"}, 404),
         ("/visits", {"code": "A" * 5000}, 413),
         ("/visits/close", {"slot": "kitchen"}, 404),

@@ -1,0 +1,100 @@
+"""Whatever a meter says of itself: what is kept of it is what the cloud can read."""
+
+import asyncio
+from contextlib import suppress
+from decimal import Decimal
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.buffer.outbox import Outbox
+from gateway.conversation import Context, Record, Sighting
+from gateway.docking import Custody, header, printable
+from gateway.visits import BadCode, BadName, Visits, normalise_code, normalise_name
+from gateway.wire import codec
+from gateway.wire.messages import Reading, Visit
+from gateway.wire.vocabulary import Kind
+from tests.gateway.readings import NOON, reading
+
+ODD = st.one_of(
+    st.text(st.characters(exclude_categories=()), max_size=40),  # with half surrogate pairs
+    st.sampled_from(["", "\0", "GM-77\0\0\0", "\ud800", "x" * 5000, "\x1b[2J", "鱼跃"]),
+)
+
+
+class Kept:
+    """Keeps readings as the outbox does, without a disk."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    async def put(self, readings: list[Reading]) -> int:
+        self.bodies += map(codec.encode_reading, readings)
+        return len(readings)
+
+
+@given(maker=ODD, model=ODD, serial=ODD, firmware=ODD, name=ODD, staff=ODD, code=ODD)
+def test_a_reading_decodes_whatever_meter_and_counter_say(
+    maker: str, model: str, serial: str, firmware: str, name: str, staff: str, code: str
+) -> None:
+    visits, visit = Visits({"one": ()}), None
+    with suppress(BadCode, BadName):
+        visit = visits.open("one", normalise_code(code), NOON, id=UUID(int=1), staff=normalise_name(staff))
+    sighting = Sighting(transport="ble", address="AA:01", name=name)
+    kept = Kept()
+    custody = Custody(
+        outbox=kept,
+        driver="ble.test",
+        sighting=sighting,
+        conversation=UUID(int=2),
+        clock=lambda: NOON,
+        clock_trusted=lambda: True,
+        visit_at=lambda moment: visit,
+        local_utc_offset_min=480,
+        saved=lambda reading: None,
+        handed=lambda: 1,
+    )
+
+    async def talk() -> None:
+        for what, value in (("maker", maker), ("model", model), ("serial", serial), ("firmware", firmware)):
+            await custody.note(what, value)
+        await custody.save(Record(kind=Kind.GLUCOSE, key="1", values={"glucose_mmol_l": Decimal("5.4")}))
+
+    asyncio.run(talk())
+    (body,) = kept.bodies
+    assert codec.decode_reading(body).visit == visit
+    msgspec.json.decode(header("ble.test", Context(sighting=sighting, now=NOON), visit, clock_trusted=True))
+
+
+def visit(**changes: str) -> Visit:
+    return msgspec.structs.replace(Visit(id=UUID(int=1), code="M1", slot="one", opened=NOON), **changes)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"record_key": "\0"},
+        {"user_slot": "\ud800"},
+        {"visit": visit(staff="\0")},
+        {"flags": ("x" * codec.MAX_READING_BYTES,)},
+        {"values": {"ketone_mmol_l": Decimal(1)}},
+        {"values": {}},
+        {"values": {"glucose_mmol_l": Decimal("NaN")}},
+    ],
+)
+def test_what_the_cloud_would_refuse_is_an_error_at_its_source_and_not_saved(tmp_path, refused) -> None:
+    async def main() -> None:
+        outbox = await Outbox.open(tmp_path, gateway="store-1")
+        with pytest.raises(codec.Undecodable):
+            await outbox.put([reading(), reading(**refused)])
+        assert await outbox.recent(10) == []
+        await outbox.close()
+
+    asyncio.run(main())
+
+
+def test_the_padding_of_a_meters_text_is_not_part_of_it() -> None:
+    assert printable("GM-77\0\0\0") == "GM-77"
