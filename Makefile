@@ -36,9 +36,9 @@ bench: setup  ## one JSON line per figure
 	@$(VENV)/python -m cloud.demo.debian demo >&2
 	@$(VENV)/python -m hil_tests.bench
 
-hil: setup  ## the bench with real radios and meters where there are any
+hil: setup  ## the long tests: what hardware is here, power cuts, a siege of 200 kills (ARGS=20 for fewer)
 	@$(VENV)/python -m cloud.demo.debian test
-	@$(VENV)/python -m pytest hil_tests $(ARGS)
+	@exec $(VENV)/python -m hil_tests $(ARGS)
 
 clean:  ## stops what is left of a demo and removes everything that was made here
 	@test -z "$(PYTHON)" || $(PYTHON) -m cloud.demo.processes

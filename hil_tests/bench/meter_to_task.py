@@ -31,8 +31,9 @@ from gateway.conversation import Record, Sighting
 from gateway.docking import Custody
 from gateway.wire.messages import Status, Visit
 from gateway.wire.vocabulary import Kind
-from hil_tests.custody.siege import Child
+from hil_tests.custody.children import Child
 
+ROUNDS = 3
 RATE_PER_S = 50
 READINGS = 1000
 ALARMS_EVERY = 5
@@ -41,13 +42,14 @@ ALL_SEEN_WITHIN_S = 30.0
 
 
 def figures() -> Iterator[dict[str, Any]]:
-    """`meter_to_task_p50_ms` and `meter_to_task_p99_ms`."""
-    latencies_ms = sorted(_measure())
-    for name, value in (
-        ("meter_to_task_p50_ms", statistics.median(latencies_ms)),
-        ("meter_to_task_p99_ms", latencies_ms[int(len(latencies_ms) * 0.99)]),
+    """`meter_to_task_p50_ms` and `meter_to_task_p99_ms`: the median of each over rounds on servers of their own."""
+    rounds = [sorted(_measure()) for _ in range(ROUNDS)]
+    for name, values in (
+        ("meter_to_task_p50_ms", map(statistics.median, rounds)),
+        ("meter_to_task_p99_ms", (one[int(len(one) * 0.99)] for one in rounds)),
     ):
-        yield {"figure": name, "value": round(value, 1), "unit": "ms", "baseline": None, "ratio": None}
+        value = round(statistics.median(values), 1)
+        yield {"figure": name, "value": value, "unit": "ms", "baseline": None, "ratio": None}
 
 
 def _measure() -> list[float]:

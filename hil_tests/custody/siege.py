@@ -2,12 +2,12 @@
 
     python -m hil_tests.custody.siege [KILLS] [SEED]
 
-What must hold: every reading a store has saved is in the ledger exactly once, with the member whose card was
-scanned, and nothing is there that was not measured.
+Two gateways are `store`: the gateway's parts under a hundred readings a second, and a witness. The third is
+`python -m gateway run` as a store runs it. What must hold: every reading in a store's outbox, and every one that a
+witness saw saved, is in the ledger exactly once, with the member whose card was scanned; nothing else is there.
 """
 
 import contextlib
-import itertools
 import json
 import os
 import random
@@ -30,32 +30,17 @@ from cloud.crm.stores.tables import org_units
 from cloud.crm.tasks.tables import tasks
 from cloud.demo.servers import Broker, Postgres, Server, free_port
 from cloud.ledger.tables import attributions, dead_letters, readings
+from hil_tests.custody import truth
+from hil_tests.custody.children import Child, RealGateway
 
 CHAIN, STORE = "kang", "s1"
-GATEWAYS = ("gw-siege-1", "gw-siege-2")
+WITNESSED = ("gw-siege-1", "gw-siege-2")
+REAL = "gw-siege-3"
+GATEWAYS = (*WITNESSED, REAL)
 MEMBERS = {f"CARD{number:03d}": uuid5(UUID(int=7), str(number)) for number in range(40)}
-VICTIMS = ("gw-siege-1", "gw-siege-2", "ingest", "broker", "postgres")
+VICTIMS = (*GATEWAYS, "ingest", "broker", "postgres")
 ALL_HOME_WITHIN_S = 180.0
 """After the last kill: the longest back-off of an uplink is 30 s, and of the ingest no more."""
-
-
-class Child(Server):
-    """One of our own processes."""
-
-    def __init__(self, directory: Path, name: str, arguments: list[str], environment: dict[str, str]) -> None:
-        super().__init__(directory)
-        self.name = name
-        self._arguments = arguments
-        self._environment = environment
-
-    def command(self) -> list[str]:
-        """See Server."""
-        settings = [f"{key}={value}" for key, value in self._environment.items()]
-        return ["/usr/bin/env", *settings, sys.executable, "-m", *self._arguments]
-
-    def ready(self) -> bool:
-        """It is not asked: a siege has no time to wait for its victims."""
-        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +48,14 @@ class Count:
     """What was found when the dust had settled."""
 
     kills: dict[str, int]
-    saved: int  # readings that a store's `put` has returned for
+    saved: int  # readings in some outbox, or seen by a witness
+    saved_by_real: int  # ... of these, by `python -m gateway run`
     in_ledger: int
     lost: int  # saved and not in the ledger
     wrong_member: int
-    unknown: int  # in the ledger and never measured (more than those in flight at a kill)
+    from_nowhere: int  # in the ledger and in no outbox
+    unknown: int  # in the ledger, and its store's witness did not see it
+    unknown_at_most: int  # a kill between the commit and the witness hides one reading: one `put` is under way
     decided_twice: int  # readings with more than one attribution
     tasks: int
     double_tasks: int
@@ -76,7 +64,28 @@ class Count:
     @property
     def holds(self) -> bool:
         """Whether nothing was lost, doubled or given to the wrong person."""
-        return not (self.lost or self.wrong_member or self.decided_twice or self.double_tasks or self.dead_letters)
+        return self.unknown <= self.unknown_at_most and not (
+            self.lost
+            or self.wrong_member
+            or self.from_nowhere
+            or self.decided_twice
+            or self.double_tasks
+            or self.dead_letters
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """What the stores have: whose each reading of each outbox is, and what the witnesses saw."""
+
+    held: dict[UUID, str | None]
+    by_real: int
+    seen: dict[UUID, str]
+
+    @property
+    def ids(self) -> set[UUID]:
+        """Everything that must be in the ledger."""
+        return self.held.keys() | self.seen.keys()
 
 
 def besiege(directory: Path, kills: int, seed: int) -> Count:
@@ -96,9 +105,9 @@ def besiege(directory: Path, kills: int, seed: int) -> Count:
             victim for _ in range(-(-kills // len(VICTIMS))) for victim in chance.sample(VICTIMS, len(VICTIMS))
         ]
         for victim in order[:kills]:
-            time.sleep(chance.uniform(0.2, 2.0))
+            time.sleep(chance.uniform(0.1, 1.6))
             city[victim].kill()
-            time.sleep(chance.uniform(0.0, 1.0))
+            time.sleep(chance.uniform(0.0, 0.4))
             city[victim].start()
         time.sleep(1.0)
         for name in GATEWAYS:
@@ -107,7 +116,7 @@ def besiege(directory: Path, kills: int, seed: int) -> Count:
         saved = _saved(directory)
         for name in GATEWAYS:
             city[name] = stack.enter_context(_gateway(directory, name, broker, cards=()))
-        _wait_until_home(engine, saved)
+        _wait_until_home(engine, saved.ids)
         return _count(engine, saved, Counter(order[:kills]))
 
 
@@ -127,6 +136,8 @@ def _children(directory: Path, postgres: Postgres, broker: Broker) -> Iterator[C
 def _gateway(directory: Path, name: str, broker: Broker, cards: tuple[str, ...]) -> Child:
     home = directory / name
     home.mkdir(exist_ok=True)
+    if name == REAL:
+        return RealGateway(home, name, broker.port, cards)
     return Child(home, name, ["hil_tests.custody.store", str(home), name, str(broker.port), *cards], {})
 
 
@@ -151,14 +162,17 @@ def _found_a_chain(engine: Engine) -> None:
         )
 
 
-def _saved(directory: Path) -> dict[UUID, str]:
-    lines = itertools.chain.from_iterable(
-        (directory / name / "saved.log").read_text().splitlines() for name in GATEWAYS
-    )
-    return {UUID(id): code for id, code in (line.split() for line in lines)}
+def _saved(directory: Path) -> Saved:
+    real = {one.id: truth.card_of(one) for one in truth.held(directory / REAL / "data")}
+    held = dict(real)
+    seen: dict[UUID, str] = {}
+    for name in WITNESSED:
+        held |= {one.id: truth.card_of(one) for one in truth.held(directory / name / "outbox")}
+        seen |= truth.witnessed(directory / name / "saved.log")
+    return Saved(held=held, by_real=len(real), seen=seen)
 
 
-def _wait_until_home(engine: Engine, saved: dict[UUID, str]) -> None:
+def _wait_until_home(engine: Engine, saved: set[UUID]) -> None:
     deadline = time.monotonic() + ALL_HOME_WITHIN_S
     missing = set(saved)
     while missing and time.monotonic() < deadline:
@@ -174,19 +188,24 @@ def _wait_until_home(engine: Engine, saved: dict[UUID, str]) -> None:
         quiet = 0 if left else quiet + 1
 
 
-def _count(engine: Engine, saved: dict[UUID, str], kills: Counter[str]) -> Count:
+def _count(engine: Engine, saved: Saved, kills: Counter[str]) -> Count:
     with engine.connect() as connection:
-        ledger = {row.id: row.member_id for row in connection.execute(select(readings.c.id, readings.c.member_id))}
+        rows = connection.execute(select(readings.c.id, readings.c.member_id, readings.c.gateway_id)).all()
         decided = Counter(connection.execute(select(attributions.c.reading_id)).scalars())
         about = Counter(connection.execute(select(tasks.c.reading_id)).scalars())
         letters = len(connection.execute(select(dead_letters.c.id)).all())
+    ledger = {row.id: row.member_id for row in rows}
+    whose = {id: MEMBERS[code] if code else None for id, code in (saved.held | saved.seen).items()}
     return Count(
         kills=dict(kills),
-        saved=len(saved),
+        saved=len(saved.ids),
+        saved_by_real=saved.by_real,
         in_ledger=len(ledger),
-        lost=len(saved.keys() - ledger.keys()),
-        wrong_member=sum(ledger[id] != MEMBERS[code] for id, code in saved.items() if id in ledger),
-        unknown=len(ledger.keys() - saved.keys()),
+        lost=len(saved.ids - ledger.keys()),
+        wrong_member=sum(ledger[id] != member for id, member in whose.items() if id in ledger),
+        from_nowhere=len(ledger.keys() - saved.held.keys()),
+        unknown=sum(row.gateway_id in WITNESSED and row.id not in saved.seen for row in rows),
+        unknown_at_most=sum(kills[name] + 1 for name in WITNESSED),  # and each is killed once more at the end
         decided_twice=sum(times > 1 for times in decided.values()),
         tasks=sum(about.values()),
         double_tasks=sum(times > 1 for times in about.values()),

@@ -1,0 +1,64 @@
+"""`make hil`: the long tests. What hardware is here, power cut at every moment, and a siege of KILLS.
+
+    python -m hil_tests [KILLS]
+
+The siege's count is a line of JSON. 0 when everything held, 1 when not; what was skipped is named with its reason.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+from hil_tests.custody import siege
+from hil_tests.hardware import adapters, serial_ports
+from hil_tests.powercut.__main__ import main as cut_power
+
+KILLS = 200
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs every part, also after one has failed; 1 if any has."""
+    parser = argparse.ArgumentParser(prog="python -m hil_tests", description=__doc__)
+    parser.add_argument("kills", nargs="?", type=int, default=KILLS, help=f"of the siege; {KILLS} unless told")
+    parser.add_argument("--seed", type=int, default=os.getpid())
+    arguments = parser.parse_args(argv)
+    print("hil: hardware", flush=True)
+    for line in (*asyncio.run(adapters()), *serial_ports()):
+        print(f"  {line}", flush=True)
+    failed = [
+        name
+        for name, part in (
+            ("power cuts", cut_power),
+            ("siege", lambda: siege.main(arguments.kills, arguments.seed)),
+        )
+        if _run(name, part)
+    ]
+    print(f"hil: FAILED: {', '.join(failed)}" if failed else "hil: all held", flush=True)
+    return 1 if failed else 0
+
+
+def _run(name: str, part: Callable[[], int]) -> int:
+    print(f"hil: {name}", flush=True)
+    began = time.monotonic()
+    try:
+        status = part()
+    except Exception as error:  # the other parts are still worth their time
+        print(f"  {type(error).__name__}: {error}", flush=True)
+        status = 1
+    print(f"hil: {name} {'FAILED' if status else 'done'} after {time.monotonic() - began:.0f} s", flush=True)
+    return status
+
+
+def _interrupted(number: int, _frame: object) -> None:
+    # Everything that was started ends on the way out, through its `with`.
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, _interrupted)
+    sys.exit(main())
