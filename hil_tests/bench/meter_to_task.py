@@ -42,7 +42,7 @@ ALL_SEEN_WITHIN_S = 30.0
 
 
 def figures() -> Iterator[dict[str, Any]]:
-    """`meter_to_task_p50_ms` and `meter_to_task_p99_ms`: the median of each over rounds on servers of their own."""
+    """`meter_to_task_p50_ms` and `meter_to_task_p99_ms`: medians over rounds on servers of their own."""
     rounds = [sorted(_measure()) for _ in range(ROUNDS)]
     for name, values in (
         ("meter_to_task_p50_ms", map(statistics.median, rounds)),
@@ -140,6 +140,7 @@ async def _emit(outbox: Outbox, number: int, *, alarm: bool) -> tuple[UUID, floa
         visit_at=lambda moment: visit,
         local_utc_offset_min=480,
         saved=lambda reading: saved.append(reading.id),
+        handed=lambda: number,
     )
     value = Decimal("2.4") if alarm else Decimal("5.6")
     at = time.perf_counter()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 
 from gateway.conversation import Refused
@@ -54,6 +54,6 @@ class DirectLink:
             self._meter.on_confirmed(sent)
         return sent.channel, sent.data
 
-    def _send(self, messages: Sequence[Outgoing]) -> None:
+    def _send(self, messages: Iterable[Outgoing]) -> None:
         self._coming.extend(messages)
         self._news.set()
