@@ -22,9 +22,8 @@ from gateway import health, uplink
 from gateway.board import Board
 from gateway.buffer.outbox import HeldState, Limits, Outbox, OutboxFull, OutboxInUse, OutboxTooNew
 from gateway.config import Config, VirtualSettings
-from gateway.conversation import Driver
 from gateway.docking import Docking
-from gateway.drivers import DRIVERS, NotADriver, load_installed, recognise
+from gateway.drivers import NotADriver, known_drivers, recognise
 from gateway.logged import failing
 from gateway.screen.app import Dock, create_app
 from gateway.transports import Transport
@@ -81,7 +80,10 @@ class Gateway:
         self._listener = listener
         self._started = _now()
         self._clock_trusted = self._ask_clock()
-        self._drivers = known_drivers()
+        try:
+            self._drivers = known_drivers()
+        except NotADriver as error:
+            raise CannotStart(f"{error}; uninstall that package or ask who made it") from None
         self.visits = Visits({slot.name: slot.meters for slot in config.slots})
         self.board = Board(self.visits, clock=_now, unsent=lambda: outbox.stats().unsent)
         self._docking = Docking(
@@ -127,7 +129,7 @@ class Gateway:
             from gateway.transports.ble import Ble  # a gateway without a radio does not load bleak
 
             services = frozenset[str]().union(*(driver.services for driver in self._drivers))
-            ble = Ble(services, adapter=self._config.ble.adapter)
+            ble = Ble(services, adapter=self._config.ble.adapter, passkeys=self._config.ble.passkeys)
             self._transports.append(ble)
             parts.append((ble.name, lambda: self._docking.watch(ble)))
         if self._config.virtual is not None:
@@ -283,14 +285,6 @@ class _ScreenServer(uvicorn.Server):
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def known_drivers() -> tuple[Driver, ...]:
-    """Our own drivers behind those of other installed packages; raises CannotStart for one that is none."""
-    try:
-        return (*load_installed(), *DRIVERS)
-    except NotADriver as error:
-        raise CannotStart(f"{error}; uninstall that package or ask who made it") from None
 
 
 @asynccontextmanager

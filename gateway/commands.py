@@ -66,10 +66,10 @@ def _run(config: Config) -> NoReturn:
 
 
 def _drivers(what: str, name: str | None) -> int:
-    from gateway.drivers import DRIVERS, NotADriver, load_installed
+    from gateway.drivers import NotADriver, known_drivers
 
     try:
-        known = (*load_installed(), *DRIVERS)
+        known = known_drivers()
     except NotADriver as error:
         print(f"gateway: {error}", file=sys.stderr)
         return FAILED
@@ -120,11 +120,12 @@ def _replay_journal(config: Config, conversation: UUID) -> int:
     """Needs the outbox to itself: the gateway must be stopped."""
     from gateway.app import CannotStart, OutboxFailed
     from gateway.conversation import ConversationError
+    from gateway.drivers import NotADriver
     from gateway.rejournal import NotReplayable
 
     try:
         new = asyncio.run(_replayed(config, conversation))
-    except (NotReplayable, CannotStart, OutboxFailed) as error:
+    except (NotReplayable, NotADriver, CannotStart, OutboxFailed) as error:
         print(f"gateway: {error}", file=sys.stderr)
         return FAILED
     except ConversationError as error:
@@ -135,7 +136,8 @@ def _replay_journal(config: Config, conversation: UUID) -> int:
 
 
 async def _replayed(config: Config, conversation: UUID) -> int:
-    from gateway.app import known_drivers, opened
+    from gateway.app import opened
+    from gateway.drivers import known_drivers
     from gateway.rejournal import replay_journal
 
     async with opened(config) as outbox:

@@ -1,7 +1,7 @@
 """The gateway's settings: one TOML file, and secrets from the environment.
 
-It reads and explains; it opens nothing and connects to nothing (`python -m gateway doctor` does). Every mistake in
-the file is reported at once, each by file, table and key, with what was found and what is expected.
+It reads and explains, and connects to nothing (`python -m gateway doctor` does). Every mistake in the file is
+reported at once, each by file, table and key, with what was found and what is expected.
 """
 
 import os
@@ -17,6 +17,9 @@ from gateway.wire.topics import GATEWAY_NAME
 
 LANGUAGES = ("zh_CN", "en")
 MQTT_PASSWORD = "KANGDOCK_MQTT_PASSWORD"  # noqa: S105 - the name of a variable, not a password
+VIRTUAL_METERS = ("glucose", "pressure", "temperature")
+ADDRESS = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
+PASSKEY = re.compile(r"[0-9]{6}")
 SLOT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 
 
@@ -53,10 +56,12 @@ class Slot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BleSettings:
-    """The Bluetooth adapter: `hci0`, or empty for the system's first."""
+    """The Bluetooth adapter: `hci0`, or empty for the system's first. `passkeys`: by address, what is printed on
+    meters that ask for one. Whoever knows it can pair with the meter, so it is in no log."""
 
     enabled: bool = True
     adapter: str = ""
+    passkeys: Mapping[str, int] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,9 +151,9 @@ def _mqtt(table: "_Table", here: Path, environ: Mapping[str, str]) -> MqttSettin
         port=table.integer("port", 1883, 1, 65535),
         username=table.text("username", ""),
         password=environ.get(MQTT_PASSWORD, ""),
-        tls_ca=table.path("tls_ca", here, required=False),
-        tls_cert=table.path("tls_cert", here, required=False),
-        tls_key=table.path("tls_key", here, required=False),
+        tls_ca=table.file("tls_ca", here, required=False),
+        tls_cert=table.file("tls_cert", here, required=False),
+        tls_key=table.file("tls_key", here, required=False),
         keepalive_s=table.integer("keepalive_s", 30, 5, 1200),
     )
     if (settings.tls_cert is None) != (settings.tls_key is None):
@@ -167,9 +172,20 @@ def _ble(table: "_Table") -> BleSettings:
     settings = BleSettings(
         enabled=table.flag("enabled", True),
         adapter=table.text("adapter", "", re.compile(r"(hci\d+)?"), "an adapter like hci0, or nothing"),
+        passkeys=_passkeys(table.table("passkeys")),
     )
     table.nothing_else()
     return settings
+
+
+def _passkeys(table: "_Table") -> dict[str, int]:
+    passkeys = {}
+    for address in table.left():
+        passkey = table.secret(address, PASSKEY, 'the six digits on the meter, in quotes: "012345"')
+        if not ADDRESS.fullmatch(address.upper()):
+            table.complain(address, "not an address", 'a Bluetooth address in quotes: "C4:64:E3:00:00:01"')
+        passkeys[address.upper()] = int(passkey or 0)
+    return passkeys
 
 
 def _outbox(table: "_Table") -> OutboxSettings:
@@ -178,6 +194,10 @@ def _outbox(table: "_Table") -> OutboxSettings:
         journal_max_mb=table.integer("journal_max_mb", 128, 1, 1_000_000),
         keep_free_mb=table.integer("keep_free_mb", 256, 16, 1_000_000),
     )
+    if settings.journal_max_mb > settings.max_mb:
+        table.complain(
+            "journal_max_mb", f"{settings.journal_max_mb} is more than max_mb, {settings.max_mb}", "a part of it"
+        )
     table.nothing_else()
     return settings
 
@@ -185,10 +205,12 @@ def _outbox(table: "_Table") -> OutboxSettings:
 def _virtual(table: "_Table", here: Path) -> VirtualSettings:
     settings = VirtualSettings(
         meters=table.texts("meters"),
-        cards=table.path("cards", here) or here,
+        cards=table.file("cards", here) or here,
         pace_s=table.number("pace_s", 6.0, 0.0, 3600.0),
         seed=table.integer("seed", 1, 0, 2**31),
     )
+    for meter in sorted(set(settings.meters) - set(VIRTUAL_METERS)):
+        table.complain("meters", f"no virtual meter {meter!r}", "some of " + ", ".join(VIRTUAL_METERS))
     table.nothing_else()
     return settings
 
@@ -312,13 +334,33 @@ class _Table:
             return None
         return here / Path(value).expanduser()
 
+    def file(self, key: str, here: Path, *, required: bool = True) -> Path | None:
+        """A path to a file that this user can read, now: later nobody is there to read the complaint."""
+        path = self.path(key, here, required=required)
+        if path is not None and not (path.is_file() and os.access(path, os.R_OK)):
+            why = "cannot be read by this user" if path.exists() else "there is no such file"
+            self.complain(key, f"{path}: {why}", "a readable file")
+        return path
+
+    def left(self) -> list[str]:
+        return list(self._left)
+
+    def secret(self, key: str, pattern: re.Pattern[str], expected: str) -> str | None:
+        """A text that a complaint does not repeat."""
+        value = self._take(key, None, expected)
+        if isinstance(value, str) and pattern.fullmatch(value):
+            return value
+        self.complain(key, "not that", expected)
+        return None
+
     def table(self, key: str, *, required: bool = False) -> "_Table":
-        value = self._take(key, None if required else {}, f"a table [{key}]")
+        name = f"{self._name}.{key}" if self._name else key
+        value = self._take(key, None if required else {}, f"a table [{name}]")
         if not isinstance(value, dict):
             if value is not None:
-                self.complain(key, f"found {value!r}", f"a table [{key}]")
-            return _Table(self._file, key, {}, [])  # its own keys are not missing: the table is
-        return _Table(self._file, key, value, self._problems)
+                self.complain(key, f"found {type(value).__name__}", f"a table [{name}]")
+            return _Table(self._file, name, {}, [])  # its own keys are not missing: the table is
+        return _Table(self._file, name, value, self._problems)
 
     def tables(self, key: str) -> list["_Table"]:
         value = self._take(key, [], f"tables [[{key}]]")

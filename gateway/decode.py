@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.conversation import Decoder, Garbled
-from gateway.drivers import DECODERS
+from gateway.drivers import DECODERS, NotADriver, decoders_of, known_drivers
 
 _json = msgspec.json.Encoder(decimal_format="number")
 _PLAIN_EXPONENT = 18
@@ -22,8 +22,9 @@ _PLAIN_EXPONENT = 18
 
 def main(argv: Sequence[str]) -> int:
     """Prints one JSON object per frame; the exit status is 1 if any was invalid."""
+    decoders = known_decoders()
     parser = argparse.ArgumentParser(prog="python -m gateway decode", description="Decode one frame of a meter.")
-    parser.add_argument("protocol", nargs="?", help="one of: " + ", ".join(sorted(DECODERS)))
+    parser.add_argument("protocol", nargs="?", help="one of: " + ", ".join(sorted(decoders)))
     parser.add_argument("hex", nargs="?", default="", help="the frame's bytes, e.g. 06000101")
     parser.add_argument(
         "--lines", action="store_true", help="read 'PROTOCOL HEX' from standard input, answer line by line"
@@ -32,12 +33,21 @@ def main(argv: Sequence[str]) -> int:
     if options.lines:
         if options.protocol is not None:
             parser.error("--lines takes protocols from standard input, not from the command line")
-        return _answer_lines()
+        return _answer_lines(decoders)
     if options.protocol is None:
         parser.error("a PROTOCOL is needed, or --lines")
-    answer = decode(options.protocol, options.hex)
+    answer = decode(options.protocol, options.hex, decoders)
     sys.stdout.write(_line(answer))
     return 0 if answer["valid"] else 1
+
+
+def known_decoders() -> Mapping[str, Decoder]:
+    """Those of other installed packages too; ours stand, whatever is wrong with a package."""
+    try:
+        return decoders_of(known_drivers())
+    except NotADriver as error:
+        sys.stderr.write(f"warning: {error}; decoding without installed packages\n")
+        return DECODERS
 
 
 def decode(protocol: str, text: str, decoders: Mapping[str, Decoder] = DECODERS) -> dict[str, Any]:
@@ -56,13 +66,13 @@ def decode(protocol: str, text: str, decoders: Mapping[str, Decoder] = DECODERS)
         return {"protocol": protocol, "valid": False, "error": garbled.error}
 
 
-def _answer_lines() -> int:
+def _answer_lines(decoders: Mapping[str, Decoder]) -> int:
     status = 0
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # a line that is no text is answered like any other
     for line in sys.stdin:
         protocol, text = (*line.split(None, 1), "", "")[:2]
-        answer = decode(protocol, text)
+        answer = decode(protocol, text, decoders)
         status = status if answer["valid"] else 1
         sys.stdout.write(_line(answer))
         sys.stdout.flush()  # whoever asks line by line waits for the answer

@@ -1,6 +1,7 @@
 """`python -m gateway doctor`: looks at everything a gateway needs, and says what to do about what is wrong.
 
-It changes nothing and may run beside a running gateway. What the gateway itself reports is `gateway.health`'s.
+It leaves nothing behind, publishes nothing, and may run beside a running gateway. What the gateway itself reports
+is `gateway.health`'s.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import os
 import socket
 import sqlite3
 import ssl
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Coroutine
 from contextlib import closing
@@ -28,8 +30,7 @@ from gateway.buffer.opening import LIVE, damaged_folders
 from gateway.buffer.schema import FILE_NAME, OutboxTooNew, connect_to_read, is_sound, version
 from gateway.buffer.schema import VERSION as OUTBOX_VERSION
 from gateway.config import MQTT_PASSWORD, Config, ConfigError, load
-from gateway.wire import codec, topics
-from gateway.wire.messages import Status
+from gateway.wire import topics
 
 BROKER_TIMEOUT_S = 8.0
 """A store's line answers within a second or two; after eight a person at the counter thinks it hangs."""
@@ -97,10 +98,12 @@ def _print(line: Line, as_json: bool) -> None:
 
 
 async def data_directory(config: Config) -> Line:
-    """Whether a file can be made, synced to the disk and removed."""
+    """Whether a file can be made in it, synced to the disk and removed."""
     directory = config.data_directory
+    if not directory.exists():
+        todo = f"the gateway makes it when it starts, if it may; else: {_make(directory)}"
+        return _warn("data", f"{directory} is not there", todo)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         probe = directory / f".doctor-{os.getpid()}"
         with probe.open("wb") as file:
             file.write(b"doctor")
@@ -108,9 +111,12 @@ async def data_directory(config: Config) -> Line:
             os.fsync(file.fileno())
         probe.unlink()
     except OSError as error:
-        user = os.environ.get("USER", "this user")
-        return _fail("data", f"{directory}: {error.strerror}", f"make it writable: chown {user} {directory}")
+        return _fail("data", f"{directory}: {error.strerror}", f"make it writable: {_make(directory)}")
     return _ok("data", f"{directory} is writable and syncs")
+
+
+def _make(directory: Path) -> str:
+    return f"install -d -o {os.environ.get('USER', 'kangdock')} {directory}"
 
 
 async def outbox(config: Config) -> Line:
@@ -145,7 +151,9 @@ async def outbox(config: Config) -> Line:
 
 async def disk(config: Config) -> Line:
     """How much is free where the outbox lives."""
-    free = free_mb(config.data_directory)
+    directory = config.data_directory
+    there = next(folder for folder in (directory, *directory.absolute().parents) if folder.is_dir())
+    free = free_mb(there)
     if free < config.outbox.keep_free_mb:
         return _fail("disk", f"{free} MB free", "make room: the gateway refuses readings it cannot keep")
     if free < LOW_DISK_MB:
@@ -167,15 +175,25 @@ async def clock(config: Config) -> Line:
 
 
 async def broker(config: Config) -> Line:
-    """Whether the broker is there, takes this login, and lets this gateway use its own topics."""
+    """Whether the broker is there, takes this login, and lets this gateway have its receipts.
+
+    Publishing is not tried: the cloud would believe what it says, or file it as a dead letter. A running gateway
+    knows whether its own are taken.
+    """
     mqtt = config.mqtt
     where = f"{mqtt.host}:{mqtt.port}"
-    running = await asyncio.to_thread(_gateway_at, config.screen.host, config.screen.port) == config.gateway
+    running = await asyncio.to_thread(_healthz, config.screen.host, config.screen.port)
+    if running.get("gateway") == config.gateway and running.get("uplink") == uplink.LinkState.REFUSED:
+        return _fail("broker", f"{where} refuses the running gateway", _what_refused(config))
+    try:
+        context = uplink.tls_context(mqtt)
+    except OSError as error:  # ssl.SSLError is one
+        return _fail("broker", f"a certificate cannot be used: {error}", "check mqtt.tls_ca, tls_cert and tls_key")
     try:
         async with asyncio.timeout(BROKER_TIMEOUT_S):
-            await _use_topics(config, publish=not running)
+            await _ask_for_receipts(config, context)
     except uplink.Rejected as refusal:
-        return _fail("broker", f"{where} refuses this gateway's topics: {refusal}", _what_refused(config))
+        return _fail("broker", f"{where} refuses this gateway's receipts: {refusal}", _what_refused(config))
     except MqttConnectError as refusal:
         return _fail("broker", f"{where} refuses the login: {refusal}", _what_refused(config))
     except ssl.SSLError as error:
@@ -186,11 +204,12 @@ async def broker(config: Config) -> Line:
             f"{where} cannot be reached: {str(error) or 'no answer'}",
             "readings are safe on this disk. Check the store's line, then mqtt.host and mqtt.port",
         )
-    return _ok("broker", f"{where} takes the login {mqtt.username or '(anonymous)'} and this gateway's topics")
+    login = mqtt.username or "(anonymous)"
+    return _ok("broker", f"{where} takes the login {login} and lets it have receipts; publishing was not tried")
 
 
-async def _use_topics(config: Config, *, publish: bool) -> None:
-    """Subscribes as the uplink does, and says "offline" where no running gateway would be contradicted by it."""
+async def _ask_for_receipts(config: Config, context: ssl.SSLContext | None) -> None:
+    """Connects and subscribes as the uplink does."""
     mqtt = config.mqtt
     client = uplink.Client(
         mqtt.host,
@@ -201,15 +220,12 @@ async def _use_topics(config: Config, *, publish: bool) -> None:
         username=mqtt.username or None,
         password=mqtt.password or None,
         timeout=BROKER_TIMEOUT_S,
-        tls_context=uplink.tls_context(mqtt),
+        tls_context=context,
     )
     async with client:
         granted = await client.subscribe(topics.receipts(config.gateway), qos=1)
         if any(isinstance(code, ReasonCode) and code.is_failure for code in granted):
             raise uplink.Rejected("subscribe", str(granted[0]))
-        if publish:
-            offline = Status(gateway=config.gateway, online=False)
-            await client.publish_or_raise(topics.status(config.gateway), codec.encode(offline))
 
 
 def _what_refused(config: Config) -> str:
@@ -274,8 +290,7 @@ async def screen(config: Config) -> Line:
         try:
             probe.bind((host, port))
         except OSError as error:
-            gateway = await asyncio.to_thread(_gateway_at, host, port)
-            if gateway:
+            if gateway := (await asyncio.to_thread(_healthz, host, port)).get("gateway"):
                 return _ok("screen", f"gateway {gateway} is running on {host}:{port}")
             return _fail(
                 "screen", f"{host}:{port}: {error.strerror}", "stop what listens there, or change screen.port"
@@ -283,13 +298,19 @@ async def screen(config: Config) -> Line:
     return _ok("screen", f"{host}:{port} is free")
 
 
-def _gateway_at(host: str, port: int) -> str:
+def _healthz(host: str, port: int) -> dict[str, Any]:
+    """What a gateway there says of itself; nothing where there is none."""
     there = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - read, not bound
     try:
-        with urllib.request.urlopen(f"http://{there}:{port}/healthz", timeout=2) as answer:
-            return str(json.load(answer).get("gateway", ""))
-    except (OSError, ValueError, AttributeError):
-        return ""
+        try:
+            answer = urllib.request.urlopen(f"http://{there}:{port}/healthz", timeout=2)
+        except urllib.error.HTTPError as error:
+            answer = error  # a gateway that is failing answers 503, with the same body
+        with answer:
+            told = json.load(answer)
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 CHECKS: dict[str, Check] = {

@@ -51,7 +51,7 @@ from gateway.conversation import (
     Remember,
     Wait,
 )
-from gateway.drivers import DRIVERS
+from gateway.drivers import DRIVERS, NotADriver, known_drivers
 from gateway.transcript_text import (
     Answer,
     Line,
@@ -189,7 +189,7 @@ def main_replay(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m gateway replay", description="Play a transcript to its driver."
     )
-    parser.add_argument("transcript", type=Path, help="a file as `capture` writes it")
+    parser.add_argument("transcript", type=Path, help="a file like those in tests/gateway/drivers/transcripts")
     path: Path = parser.parse_args(argv).transcript
     try:
         transcript = parse(path.read_text(encoding="utf-8"))
@@ -208,7 +208,12 @@ def main_replay(argv: Sequence[str]) -> int:
     return 0
 
 
-def _driver(name: str, drivers: Sequence[Driver] = DRIVERS) -> Driver:
+def _driver(name: str) -> Driver:
+    try:
+        drivers = known_drivers()
+    except NotADriver as error:
+        sys.stderr.write(f"warning: {error}; playing without installed packages\n")
+        drivers = DRIVERS
     for driver in drivers:
         if driver.name == name:
             return driver

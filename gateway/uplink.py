@@ -30,6 +30,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.buffer.outbox import Outbox, SealedBatch
 from gateway.config import MqttSettings
+from gateway.logged import failing
 from gateway.wire import codec, topics
 from gateway.wire.messages import MAX_BATCH_READINGS, Status
 
@@ -98,10 +99,11 @@ async def run(
             for loss in _flat(losses):
                 log.warning("uplink.down error=%s", loss)
             link(LinkState.DOWN)
-        except* Exception:
+        except* Exception as faults:
             # A fault of ours must not end the uplink for good (thingsboard-gateway#2086: nothing supervised the
             # thread, and the store was never heard of again).
-            log.exception("uplink.crashed")
+            for fault in _flat(faults):
+                log.error("uplink.crashed %s", failing(fault))
             link(LinkState.DOWN)
         if _is_cancelled():
             raise asyncio.CancelledError  # a farewell that failed must not undo a shutdown

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from gateway.buffer.schema import PAGE_BYTES, is_damage
+from gateway.logged import failing
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -122,7 +123,7 @@ class Writer:
         try:
             self._connection = self._recover(self._connection)
         except Exception as error:
-            log.exception("outbox.recovery_failed")
+            log.error("outbox.recovery_failed %s", failing(error))
             return [(None, error)] * len(group)
         # What had been committed is in the salvaged file, and every job may be run twice.
         return self._commit(group)

@@ -55,3 +55,8 @@ def load_installed() -> tuple[Driver, ...]:
             raise NotADriver(f"{entry.name} ({entry.value}) is a {type(driver).__name__}, not a Driver")
         loaded.append(driver)
     return tuple(loaded)
+
+
+def known_drivers() -> tuple[Driver, ...]:
+    """Every driver there is here, those of other installed packages first; raises NotADriver."""
+    return (*load_installed(), *DRIVERS)

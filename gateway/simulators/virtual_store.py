@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
+from gateway.config import VIRTUAL_METERS
 from gateway.conversation import Sighting
 from gateway.converse import Link
 from gateway.simulators.air import BONDING_KEYS, Air, radio
@@ -25,11 +26,10 @@ from gateway.transports.ble import Backend, Ble
 from gateway.transports.bumble_backend import BumbleClient, BumbleScanner, Typist
 
 GATEWAY_ADDRESS = "C0:00:00:00:00:01"
-METER_KINDS = ("glucose", "pressure", "temperature")
 
 
 class VirtualStore:
-    """`meters`: words of METER_KINDS. `cards`: a file of member card codes, one a line. `seed`: one per store."""
+    """`meters`: words of VIRTUAL_METERS. `cards`: a file of card codes, one a line. `seed`: one per store."""
 
     def __init__(self, meters: Sequence[str], cards: Path, pace_s: float, seed: int) -> None:
         """Raises ValueError for an unknown meter or a file without cards, OSError for none."""
@@ -131,7 +131,7 @@ def virtual_meter(kind: str, number: int, seed: int) -> VirtualMeter:
                 security=Security.JUST_WORKS,
             )
         case _:
-            raise ValueError(f"no virtual meter {kind!r}; there are: {', '.join(METER_KINDS)}")
+            raise ValueError(f"no virtual meter {kind!r}; there are: {', '.join(VIRTUAL_METERS)}")
 
 
 def store_time() -> datetime:

@@ -30,21 +30,74 @@ def problems(tmp_path: Path, text: str) -> list[str]:
     return [re.sub(r"^.*gateway\.toml: ", "", line) for line in refused.value.problems]
 
 
-def test_the_example_that_is_shipped_loads():
-    config = load(EXAMPLE, {})
+@pytest.fixture
+def example(tmp_path: Path) -> str:
+    """The shipped file, in a machine that has the files it names."""
+    for name in ("ca.pem", "gateway.pem", "gateway.key", "cards.txt"):
+        (tmp_path / name).write_text("M0001042")
+    return EXAMPLE.read_text().replace("/etc/kangdock", str(tmp_path))
+
+
+def test_the_example_that_is_shipped_loads(tmp_path: Path, example: str):
+    config = load(written(tmp_path, example), {})
     assert config.gateway == "gw-store-0417"
-    assert config.mqtt.tls_ca == Path("/etc/kangdock/ca.pem")
+    assert config.mqtt.tls_ca == tmp_path / "ca.pem"
     assert [slot.label for slot in config.slots] == ["1号检测台"]
     assert config.clock_trusted is None
 
 
-def test_every_commented_line_of_the_example_would_load_too(tmp_path: Path):
-    text = EXAMPLE.read_text()
-    code = re.sub(r"^# (\[|[a-z_]+ = )", r"\1", text, flags=re.M)
+def test_every_commented_line_of_the_example_would_load_too(tmp_path: Path, example: str):
+    code = re.sub(r'^# (\[|[a-z_]+ = |"[0-9A-F:]+" = )', r"\1", example, flags=re.M)
     config = load(written(tmp_path, code), {})
     assert config.virtual is not None
     assert config.slots[1].meters == ("C0:26:DA:00:00:01",)
     assert config.mqtt.tls_key is not None
+    assert config.ble.passkeys == {"C4:64:E3:00:00:01": 12345}
+
+
+def test_a_file_that_the_settings_name_must_be_there(tmp_path: Path):
+    (tmp_path / "folder.pem").mkdir()
+    text = SMALL + 'tls_ca = "ca.pem"\ntls_cert = "folder.pem"\ntls_key = "gone.key"\n'
+    assert problems(tmp_path, text) == [
+        f"mqtt.tls_ca: {tmp_path / 'ca.pem'}: there is no such file; expected a readable file",
+        f"mqtt.tls_cert: {tmp_path / 'folder.pem'}: cannot be read by this user; expected a readable file",
+        f"mqtt.tls_key: {tmp_path / 'gone.key'}: there is no such file; expected a readable file",
+    ]
+
+
+def test_a_virtual_store_is_checked_before_it_opens(tmp_path: Path):
+    lines = problems(tmp_path, SMALL + '[virtual]\nmeters = ["glucose", "scales"]\ncards = "cards.txt"\n')
+    assert lines == [
+        f"virtual.cards: {tmp_path / 'cards.txt'}: there is no such file; expected a readable file",
+        "virtual.meters: no virtual meter 'scales'; expected some of glucose, pressure, temperature",
+    ]
+
+
+def test_raw_bytes_are_a_part_of_what_the_outbox_may_take(tmp_path: Path):
+    (line,) = problems(tmp_path, SMALL + "[outbox]\nmax_mb = 64\n")
+    assert line == "outbox.journal_max_mb: 128 is more than max_mb, 64; expected a part of it"
+
+
+def test_a_passkey_is_kept_by_its_meters_address_and_never_printed(tmp_path: Path):
+    config = load(written(tmp_path, SMALL + '[ble.passkeys]\n"c4:64:e3:00:00:01" = "004711"\n'), {})
+    assert config.ble.passkeys == {"C4:64:E3:00:00:01": 4711}
+    assert "4711" not in repr(config)
+
+
+@pytest.mark.parametrize("passkey", ["4711", '"4711"', '"00471l"', "[4711]", "true"])
+def test_a_passkey_of_another_shape_is_explained_without_repeating_it(tmp_path: Path, passkey: str):
+    (line,) = problems(tmp_path, SMALL + f'[ble.passkeys]\n"C4:64:E3:00:00:01" = {passkey}\n')
+    assert line.startswith("ble.passkeys.C4:64:E3:00:00:01: ")
+    assert "six digits" in line
+    assert "4711" not in line
+
+
+def test_a_passkey_belongs_to_an_address(tmp_path: Path):
+    (line,) = problems(tmp_path, SMALL + '[ble.passkeys]\nYuwell = "004711"\n')
+    assert line.startswith("ble.passkeys.Yuwell: not an address; expected a Bluetooth address")
+    assert problems(tmp_path, SMALL + '[ble]\npasskeys = "004711"\n') == [
+        "ble.passkeys: found str; expected a table [ble.passkeys]"
+    ]
 
 
 def test_a_small_file_is_enough(tmp_path: Path):
@@ -89,7 +142,7 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path):
         [mqtt]
         host = "broker"
         port = 70000
-        tls_cert = "a.pem"
+        tls_cert = "gateway.toml"
         [screen]
         port = "8101"
         [[slots]]
@@ -133,7 +186,7 @@ def test_a_file_that_is_not_toml_says_so(tmp_path: Path, text: str | bytes):
 
 def test_missing_tables_are_named_once_each(tmp_path: Path):
     assert problems(tmp_path, "gateway = 3\n") == [
-        "gateway: found 3; expected a table [gateway]",
+        "gateway: found int; expected a table [gateway]",
         "mqtt: missing; expected a table [mqtt]",
     ]
 

@@ -1,17 +1,21 @@
 """The doctor looks at everything a gateway needs and says what to do about each of them."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiomqtt
 import pytest
 
 from cloud.demo.servers import Broker, free_port
 from gateway import doctor
 from gateway.buffer.opening import LIVE
 from gateway.buffer.schema import FILE_NAME
+from gateway.config import load
 from gateway.doctor import Verdict
+from gateway.uplink import LinkState
 from tests.gateway.screen.counter import Counter, Served
 
 STRICT = """\
@@ -71,6 +75,7 @@ def consult(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[s
 
 
 def test_a_gateway_that_lacks_nothing_is_well(tmp_path: Path, strict: Broker, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "data").mkdir()
     status, lines = consult(config(tmp_path, strict.port), capsys)
     assert {check: line["verdict"] for check, line in lines.items()} == dict.fromkeys(
         ("config", "data", "outbox", "disk", "clock", "broker", "bluetooth", "screen"), Verdict.OK
@@ -78,13 +83,57 @@ def test_a_gateway_that_lacks_nothing_is_well(tmp_path: Path, strict: Broker, ca
     assert status == 0
 
 
-def test_another_gateways_topics_are_refused_and_said_so(
+def test_a_gateway_whose_messages_are_refused_is_found_by_asking_it(
     tmp_path: Path, strict: Broker, capsys: pytest.CaptureFixture[str]
 ):
-    status, lines = consult(config(tmp_path, strict.port, name="gw-bad"), capsys)
+    (counter := Counter()).board.link(LinkState.REFUSED)
+    with Served(counter) as served:
+        status, lines = consult(config(tmp_path, strict.port, name="gw-1", screen=served.port), capsys)
     assert status == 1
-    assert lines["broker"]["verdict"] == "fail"
-    assert "gw-bad" in lines["broker"]["todo"]
+    assert "refuses the running gateway" in lines["broker"]["found"]
+    assert "ACL lets gw-1" in lines["broker"]["todo"]
+
+
+def test_a_gateway_that_is_failing_is_still_a_gateway(
+    tmp_path: Path, strict: Broker, capsys: pytest.CaptureFixture[str]
+):
+    (counter := Counter()).disk_free_mb = 0
+    with Served(counter) as served:
+        _, lines = consult(config(tmp_path, strict.port, screen=served.port), capsys)
+    assert "gateway gw-1 is running" in lines["screen"]["found"]
+
+
+def test_nothing_is_made_and_nothing_is_said_to_the_cloud(
+    tmp_path: Path, strict: Broker, capsys: pytest.CaptureFixture[str]
+):
+    async def listen() -> list[str]:
+        heard = []
+        async with aiomqtt.Client("127.0.0.1", strict.port, protocol=aiomqtt.ProtocolVersion.V5) as client:
+            await client.subscribe("kangdock/1/gw-good/#", qos=1)
+            lines = await asyncio.to_thread(consult, config(tmp_path, strict.port), capsys)
+            await client.publish("kangdock/1/gw-good/end", b"", qos=1)
+            async for message in client.messages:
+                if str(message.topic).endswith("end"):
+                    return [*heard, lines[1]["data"]["found"]]
+                heard.append(str(message.topic))
+        return heard
+
+    assert asyncio.run(listen()) == [f"{tmp_path / 'data'} is not there"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["gateway.toml"]
+
+
+@pytest.mark.parametrize("content", [None, "not a certificate"])
+def test_a_certificate_that_cannot_be_used_is_not_called_a_broken_line(tmp_path: Path, content: str | None):
+    path = config(tmp_path, free_port())
+    ca = tmp_path / "ca.pem"
+    ca.write_text("")
+    path.write_text(path.read_text().replace("[screen]", f'tls_ca = "{ca}"\n[screen]'))
+    settings = load(path, {})
+    ca.unlink() if content is None else ca.write_text(content)
+    line = asyncio.run(doctor.broker(settings))
+    assert line.verdict is Verdict.FAIL
+    assert "tls_ca" in line.todo
+    assert "readings are safe" not in line.todo
 
 
 def test_a_refused_login_says_which_settings_to_check(

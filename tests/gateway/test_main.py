@@ -1,18 +1,23 @@
 """The gateway's command line, as a field engineer types it."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
 
 from gateway.__main__ import main
 from gateway.buffer.outbox import Outbox
-from gateway.conversation import Context, Sighting
+from gateway.conversation import Arrived, Context, Driver, Record, Sighting, Talk, emit, subscribe, wait
 from gateway.docking import HEADER, header
 from gateway.drivers import DRIVERS
+from gateway.wire.vocabulary import Kind
 from tests.gateway.readings import reading
+from tests.gateway.test_transcript import HAPPY
 
 CONVERSATION = UUID(int=77)
 
@@ -92,3 +97,83 @@ def test_decode_and_replay_keep_their_own_arguments(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit) as ended:
         main(["replay"])
     assert ended.value.code == 2
+
+
+@pytest.fixture
+def acme(monkeypatch: pytest.MonkeyPatch) -> Driver:
+    """A driver of another installed package: a meter that sends its value as one byte of tenths."""
+
+    def decode(data: bytes) -> dict[str, object]:
+        return {"tenths": data[0]}
+
+    def talk(context: Context) -> Talk:
+        yield from subscribe("ffe1")
+        while isinstance(event := (yield from wait(1.0)), Arrived):
+            value = Decimal(event.data[0]) / 10
+            yield from emit(Record(kind=Kind.GLUCOSE, key=str(value), values={"glucose_mmol_l": value}))
+
+    driver = Driver(
+        name="acme.tenths",
+        transport="ble",
+        recognise=lambda sighting: sighting.name == "Acme",
+        talk=talk,
+        devices="Acme One",
+        source="its maker",
+        quirks="none",
+        proven_by="this test",
+        decoders={"acme.tenths": decode},
+    )
+    installed(monkeypatch, lambda: driver)
+    return driver
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, load: Callable[[], object]) -> None:
+    entry = SimpleNamespace(name="acme", value="acme:DRIVER", load=load)
+    monkeypatch.setattr("gateway.drivers.entry_points", lambda group: [entry])
+
+
+def test_a_driver_of_another_package_is_listed_decoded_played_and_replayed(
+    acme: Driver, settings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["drivers", "list"]) == 0
+    assert "acme.tenths" in capsys.readouterr().out
+    assert main(["decode", "acme.tenths", "36"]) == 0
+    assert '"tenths":54' in capsys.readouterr().out
+
+    transcript = tmp_path / "acme.txt"
+    transcript.write_text(
+        "# driver: acme.tenths\n# received: 2026-03-02T09:32:00+08:00\n"
+        "> subscribe ffe1\n< ffe1 36\n= glucose key=5.4 glucose_mmol_l=5.4\n. silence\n"
+    )
+    assert main(["replay", str(transcript)]) == 0
+    assert '"glucose_mmol_l":"5.4"' in capsys.readouterr().out
+
+    async def docked() -> None:
+        now = datetime(2026, 11, 21, 4, tzinfo=UTC)
+        context = Context(sighting=Sighting(transport="ble", address="AA:01"), now=now)
+        outbox = await Outbox.open(settings.parent / "data", gateway="gw-1")
+        await outbox.journal(CONVERSATION, now, HEADER, header(acme.name, context, None, clock_trusted=True))
+        await outbox.journal(CONVERSATION, now, "ffe1", b"\x36")
+        await outbox.close()
+
+    asyncio.run(docked())
+    assert main(["journal", "replay", str(CONVERSATION), "--config", str(settings)]) == 0
+    assert "1 new readings" in capsys.readouterr().out
+
+
+def test_a_package_that_cannot_be_loaded_takes_nothing_from_our_own_decoders(
+    monkeypatch: pytest.MonkeyPatch, settings: Path, capsys: pytest.CaptureFixture[str]
+):
+    def broken() -> object:
+        raise ImportError("no acme_usb")
+
+    installed(monkeypatch, broken)
+    assert main(["decode", "ble.racp", "06000101"]) == 0
+    printed = capsys.readouterr()
+    assert '"valid":true' in printed.out
+    assert "acme" in printed.err
+    assert main(["replay", str(HAPPY)]) == 0
+    assert "acme" in capsys.readouterr().err
+    assert main(["drivers", "list"]) == 1
+    assert main(["journal", "replay", str(CONVERSATION), "--config", str(settings)]) == 1
+    assert "acme" in capsys.readouterr().err
