@@ -1,6 +1,7 @@
 """`python -m cloud`: everything a person or a service manager starts in the cloud.
 
-Each feature brings its own commands; this only composes them and explains settings that cannot work.
+Each feature brings its own commands; this only composes them and explains settings that cannot work and a database
+that is not there. `serve` and `ingest` start without one and wait for it: machines come up in any order.
 """
 
 import argparse
@@ -8,17 +9,19 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from cloud import config, db
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from cloud import config, db, logs
 from cloud.config import ConfigError
 from cloud.crm import app
 from cloud.ingest import commands as ingest
 from cloud.ingest import rules_cli
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit status, 2 for settings that cannot work."""
+    """Runs one command; returns its exit status, 2 for settings that cannot work, 1 when the database did not."""
     parser = argparse.ArgumentParser(prog="python -m cloud", description="Kangdock's cloud")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     migrate = subparsers.add_parser("migrate", help="brings the database to the newest schema")
@@ -27,13 +30,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     ingest.commands(subparsers)
     rules_cli.commands(subparsers)
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
+    logs.configure()
     try:
         status: int = arguments.run(arguments)
     except ConfigError as error:
         print(f"These settings cannot work; nothing was started:\n{error}", file=sys.stderr)
         return 2
+    except OperationalError as error:
+        # What is said of a connection names the host and the reason, and no row.
+        why = " ".join(str(error.orig).split()) if _no_connection(error) else type(error.orig).__name__
+        print(f"The database does not answer, nothing was changed. DATABASE_URL: {why}", file=sys.stderr)
+        return 1
+    except SQLAlchemyError as error:
+        log.exception("command.failed")
+        print(
+            f"The database refused ({_class(error)}). Is its schema the newest? `migrate` makes it so.",
+            file=sys.stderr,
+        )
+        return 1
     return status
+
+
+def _no_connection(error: OperationalError) -> bool:
+    return getattr(error.orig, "sqlstate", None) is None
+
+
+def _class(error: SQLAlchemyError) -> str:
+    return type(getattr(error, "orig", None) or error).__name__
 
 
 def _migrate(_arguments: argparse.Namespace) -> int:

@@ -5,12 +5,16 @@ Nothing else in the cloud reads the environment.
 
 import os
 import re
+import socket
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from gateway.clinical import ClinicalDataError, library
 
 
 class Mode(StrEnum):
@@ -135,10 +139,18 @@ def _text(given: str) -> str:
 
 def _url(*schemes: str) -> Callable[[str], str]:
     def parse(given: str) -> str:
-        parts = urlsplit(given)
-        if parts.scheme not in schemes or not parts.hostname:
-            # The URL itself is not repeated: it may hold a password.
+        # The URL itself is not repeated: it may hold a password.
+        try:
+            parts = urlsplit(given)
+            usable = parts.scheme in schemes and bool(parts.hostname)
+        except ValueError:
+            usable = False
+        if not usable:
             raise ValueError(f"is no URL of the form {schemes[0]}://host/...")
+        try:
+            _ = parts.port
+        except ValueError:
+            raise ValueError("has something else than a number from 1 to 65535 for its port") from None
         return given.rstrip("/")
 
     return parse
@@ -148,13 +160,40 @@ def _optional_url(given: str) -> str:
     return _url("http", "https")(given) if given else ""
 
 
-def _directory(given: str) -> Path | None:
-    if given and not Path(given).is_dir():
+def _rules(given: str) -> Path | None:
+    if not given:
+        return None
+    if not Path(given).is_dir():
         raise ValueError(f"is {given!r}, which is no directory here")
-    return Path(given) if given else None
+    try:
+        found = library(Path(given))
+    except (ClinicalDataError, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"is {given!r}, where {error}") from error
+    if not found:
+        raise ValueError(f"is {given!r}, which holds no rule: copy the packaged *.toml there, or leave it unset")
+    return Path(given)
 
 
-def _port(given: str) -> int:
+def _certificates(given: str) -> str:
+    if given:
+        try:
+            ssl.create_default_context(cafile=given)
+        except OSError as error:
+            raise ValueError(f"is {given!r}, which cannot be read as certificates: {error.strerror}") from error
+    return given
+
+
+def _here(given: str) -> str:
+    """A name or address to listen at; whether it is this machine's shows when it is opened."""
+    try:
+        socket.getaddrinfo(given, None)
+    except (OSError, UnicodeError) as error:
+        raise ValueError(f"is {given!r}, which is no address and no name that resolves") from error
+    return given
+
+
+def port(given: str) -> int:
+    """A TCP port from its digits; raises ValueError."""
     if not given.isdecimal() or not 0 < int(given) < 65536:
         raise ValueError(f"is {given!r}, not a port number from 1 to 65535")
     return int(given)
@@ -200,15 +239,15 @@ SETTINGS = (
     Setting(
         name="KANGDOCK_RULES",
         default="",
-        parse=_directory,
+        parse=_rules,
         means="the chain's own copy of the clinical rules, signed; without it the packaged ones",
     ),
-    Setting(name="HOST", default="127.0.0.1", parse=_text, means="where `serve` listens"),
-    Setting(name="PORT", default="8000", parse=_port, means="where `serve` listens"),
-    Setting(name="INGEST_HEALTH_HOST", default="127.0.0.1", parse=_text, means="`ingest`: /healthz, /metrics"),
-    Setting(name="INGEST_HEALTH_PORT", default="8001", parse=_port, means="`ingest`: /healthz, /metrics"),
+    Setting(name="HOST", default="127.0.0.1", parse=_here, means="where `serve` listens"),
+    Setting(name="PORT", default="8000", parse=port, means="where `serve` listens"),
+    Setting(name="INGEST_HEALTH_HOST", default="127.0.0.1", parse=_here, means="`ingest`: /healthz, /metrics"),
+    Setting(name="INGEST_HEALTH_PORT", default="8001", parse=port, means="`ingest`: /healthz, /metrics"),
     Setting(name="MQTT_HOST", default="127.0.0.1", parse=_text, means="the broker"),
-    Setting(name="MQTT_PORT", default="1883", parse=_port, means="the broker; 8883 with TLS"),
+    Setting(name="MQTT_PORT", default="1883", parse=port, means="the broker; 8883 with TLS"),
     Setting(
         name="MQTT_CLIENT_ID",
         default="kangdock-ingest-1",
@@ -219,7 +258,10 @@ SETTINGS = (
     Setting(name="MQTT_PASSWORD", default="", parse=_text, means="the broker's login of the ingest"),
     Setting(name="MQTT_TLS", default="no", parse=_yes_or_no, means="yes: encrypt, and check the broker's name"),
     Setting(
-        name="MQTT_TLS_CA", default="", parse=_text, means="trusted certificates in a file; else the system's"
+        name="MQTT_TLS_CA",
+        default="",
+        parse=_certificates,
+        means="trusted certificates in a file; else the system's",
     ),
     Setting(
         name="INFLUXDB_URL",

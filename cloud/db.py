@@ -38,6 +38,8 @@ TABLE_MODULES = (
 )
 """Every module that defines tables; a new feature adds its line here and a migration."""
 
+CONNECT_TIMEOUT_S = 5
+"""A PostgreSQL that is there answers at once; one that is not must not hold a page or a command for minutes."""
 STATEMENT_TIMEOUT_MS = 15_000
 """No page or worker waits longer than this for one statement; a longer one is a bug to see, not to sit through."""
 
@@ -56,9 +58,13 @@ def engine(url: str, *, pool_size: int = 8) -> Engine:
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
+        hide_parameters=True,  # else the words of every error hold the row: names, phone numbers, values
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=_load_json,
-        connect_args={"options": f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS}"},
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS}",
+        },
     )
 
     @event.listens_for(made, "connect")

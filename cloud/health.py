@@ -1,6 +1,6 @@
 """How the ingest is doing, for people and for Prometheus: its counters, and the small server that shows them.
 
-The CRM's own /healthz and /metrics are `cloud.crm.app`'s. A label never holds anything about a person.
+The CRM's own /healthz and /metrics are `cloud.crm.health`'s. A label never holds anything about a person.
 """
 
 import json
@@ -48,6 +48,9 @@ class IngestMetrics:
         self.work_failed = Counter("kangdock_work_failed", "Attempts that failed", ["reader"], registry=r)
         self.work_lag_s = Gauge("kangdock_work_lag_seconds", "Age of the oldest item", ["reader"], registry=r)
         self.work_parked = Gauge("kangdock_work_parked", "Items given up on", ["reader"], registry=r)
+        self.rules = Gauge(
+            "kangdock_rules", "Clinical rules by state: loaded, signed, usable", ["state"], registry=r
+        )
 
     def count(self, receipt: Receipt) -> None:
         """Adds what became of one batch."""
@@ -90,8 +93,7 @@ class HealthServer:
             def log_message(self, format: str, *args: Any) -> None:
                 log.debug("health.request")
 
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server((host, port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 
     @property
@@ -107,3 +109,11 @@ class HealthServer:
         """Ends it."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """See socketserver; its own prints what the error says."""
+        log.exception("health.request_failed")

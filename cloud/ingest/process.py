@@ -6,7 +6,7 @@
 import logging
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from types import FrameType
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from cloud import db
-from cloud.config import Config
+from cloud.config import Config, ConfigError
 from cloud.health import HealthServer, IngestMetrics
 from cloud.ingest import project, worker
 from cloud.ingest.assess import assess
@@ -26,7 +26,7 @@ from cloud.ingest.worker import ReadLedger, Worker
 from cloud.ledger import store
 from cloud.ledger.words import Reader
 from cloud.series import Writer
-from gateway.clinical import Rule, library
+from gateway.clinical import Rule, library, signed
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ def run(config: Config) -> int:
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, stop)
     rules = library(config.rules)
+    known = rules_known(rules, production=config.production)
     engine, metrics = db.engine(config.database_url), IngestMetrics()
     with ExitStack() as parts:
         parts.callback(engine.dispose)
@@ -53,9 +54,7 @@ def run(config: Config) -> int:
             Worker(engine, Reader.ASSESS, assessor(rules, production=config.production), metrics),
             Worker(engine, Reader.PROJECT, project.reader(writer), metrics),
         ]
-        server = HealthServer(
-            config.health_host, config.health_port, metrics, lambda: health(engine, consumer, workers, metrics)
-        )
+        server = _health_server(config, metrics, lambda: health(engine, consumer, workers, metrics, known))
         server.start()
         parts.callback(server.stop)
         for each in workers:
@@ -63,7 +62,9 @@ def run(config: Config) -> int:
             parts.callback(each.stop)
         consumer.start()
         parts.callback(consumer.stop)  # first of all to be stopped
-        log.info("ingest.started rules=%d influx=%s port=%d", len(rules), bool(writer), server.port)
+        log.info("ingest.started influx=%s port=%d", bool(writer), server.port)
+        counted = " ".join(f"{state}={number}" for state, number in known.items())
+        log.log(logging.INFO if known["usable"] else logging.ERROR, "ingest.rules %s", counted)
         while not stopping.wait(WATCH_S):
             if consumer.failed.is_set() or any(each.failed.is_set() for each in workers):
                 log.critical("ingest.giving_up why=%s", consumer.failure or "a reader died")
@@ -81,12 +82,36 @@ def assessor(rules: Sequence[Rule], *, production: bool) -> ReadLedger:
     return read
 
 
+def rules_known(rules: Sequence[Rule], *, production: bool) -> dict[str, int]:
+    """How many rules are `loaded`, how many of them are `signed`, and may raise a task here (`usable`)."""
+    signed_ones = sum(map(signed, rules))
+    return {"loaded": len(rules), "signed": signed_ones, "usable": signed_ones if production else len(rules)}
+
+
+def _health_server(config: Config, metrics: IngestMetrics, asked: Callable[[], Mapping[str, Any]]) -> HealthServer:
+    try:
+        return HealthServer(config.health_host, config.health_port, metrics, asked)
+    except OSError as error:
+        where = f"{config.health_host} port {config.health_port}"
+        raise ConfigError(
+            f"INGEST_HEALTH_HOST and INGEST_HEALTH_PORT: cannot listen at {where}: {error.strerror}"
+        ) from error
+
+
+NO_RULE = "no clinical rule may raise a task: none is signed. `python -m cloud rules sign` tells how"
+
+
 def health(
-    engine: Engine, consumer: Consumer, workers: Sequence[Worker], metrics: IngestMetrics
+    engine: Engine, consumer: Consumer, workers: Sequence[Worker], metrics: IngestMetrics, rules: Mapping[str, int]
 ) -> dict[str, Any]:
-    """What /healthz says: `status` is "ok" while batches can come in, be stored and be read."""
+    """What /healthz says: `status` is "ok" while batches can come in, be stored, be read and be judged; else
+    `advice` says what a person has to do where only a person can."""
+    for rule_state, number in rules.items():
+        metrics.rules.labels(rule_state).set(number)
     state: dict[str, Any] = {
         "broker": "ok" if consumer.subscribed.is_set() else "absent",
+        "rules": dict(rules),
+        "advice": [] if rules["usable"] else [NO_RULE],
         "waiting_for": {each.name: each.waiting_for for each in workers if each.waiting_for},
     }
     try:
@@ -94,5 +119,5 @@ def health(
             state |= {"database": "ok", **store.counts(connection), "work": worker.measure(connection, metrics)}
     except SQLAlchemyError as error:
         state["database"] = type(error).__name__
-    well = state["broker"] == state["database"] == "ok" and not consumer.failed.is_set()
+    well = state["broker"] == state["database"] == "ok" and not consumer.failed.is_set() and not state["advice"]
     return {"status": "ok" if well else "degraded", **state}

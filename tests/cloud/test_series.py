@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from cloud import db
+from cloud.__main__ import main
 from cloud.config import Influx
 from cloud.health import IngestMetrics
 from cloud.ingest import project
@@ -154,3 +155,26 @@ def test_a_wrong_token_is_named_and_not_retried_for_ever(ledger: Engine, influx,
         ledger.connect() as connection,
     ):
         stranger.write(store.by_ids(connection, CHAIN, [reading(1).id]))
+
+
+def test_a_rebuild_on_the_command_line_says_how_it_ended(
+    ledger: Engine, database: str, influx, bucket: str, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    take(ledger, *[reading(n) for n in range(3)])
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("INFLUXDB_URL", influx[1].url)
+    monkeypatch.setenv("INFLUXDB_TOKEN", influx_shim.TOKEN)
+    monkeypatch.setenv("INFLUXDB_BUCKET", bucket)
+    assert main(["series", "rebuild"]) == 0
+    assert capsys.readouterr().out == "3 points written\n"
+    assert len(influx[0].query("SELECT * FROM glucose", bucket)) == 3
+    influx[1].away.set()
+    assert main(["series", "rebuild"]) == 1
+    assert "The ledger is safe" in capsys.readouterr().err
+    influx[1].away.clear()
+    monkeypatch.setenv("INFLUXDB_TOKEN", "wrong")
+    assert main(["series", "rebuild"]) == 1
+    said = capsys.readouterr().err
+    assert "401" in said
+    assert "INFLUXDB_TOKEN" in said
+    assert "wrong" not in said

@@ -1,15 +1,22 @@
 """Dead letters on the command line, as an engineer uses it."""
 
 import json
+import socket
+import threading
+from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from cloud import db
 from cloud.__main__ import main
 from cloud.crm.fleet.tables import gateways
+from cloud.health import IngestMetrics
+from cloud.ingest import process, worker
 from cloud.ingest.intake import Delivery, accept
 from cloud.ledger import store
+from cloud.ledger.tables import work
+from gateway.clinical import library
 from gateway.wire import topics
 from tests.cloud.chains import CHAIN, GATEWAY, NOW, STORE, batch, reading
 
@@ -82,3 +89,53 @@ def test_series_cannot_be_rebuilt_without_an_influxdb(
     monkeypatch.delenv("INFLUXDB_URL", raising=False)
     assert main(["series", "rebuild"]) == 1
     assert "INFLUXDB_URL" in capsys.readouterr().err
+
+
+def test_what_was_given_up_on_is_released(
+    ledger: Engine, at_home: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with db.begin(ledger) as connection:
+        store.enqueue(connection, ["assess", "project"], CHAIN, [reading(1).id])
+        connection.execute(work.update().where(work.c.reader == "assess").values(parked_at=NOW, tries=8))
+    assert main(["work", "release"]) == 0
+    assert capsys.readouterr().out == "1 released\n"
+    with ledger.connect() as connection:
+        assert connection.execute(select(work.c.parked_at, work.c.tries)).all() == [(None, 0)] * 2
+        assert worker.measure(connection, IngestMetrics())["assess"]["parked"] == 0
+    assert main(["work", "release"]) == 0
+    assert capsys.readouterr().out == "0 released\n"
+
+
+def test_one_of_two_letters_that_does_not_exist_stops_both(
+    ledger: Engine, at_home: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_aside(ledger, batch([reading(1)], gateway="gw-new"))
+    assert main(["dead-letters", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert "unknown_gateway" in listed
+    assert main(["dead-letters", "replay", listed.split()[0], "999999"]) == 1
+    assert "Nothing was changed" in capsys.readouterr().err
+
+
+def test_production_without_a_signed_rule_is_not_well_and_says_why(ledger: Engine) -> None:
+    connected = SimpleNamespace(subscribed=threading.Event(), failed=threading.Event())
+    connected.subscribed.set()
+    unsigned = [rule for rule in library() if rule.sign_off is None]
+    assert unsigned
+    for production, status in ((True, "degraded"), (False, "ok")):
+        metrics, known = IngestMetrics(), process.rules_known(unsigned, production=production)
+        assert known == {"loaded": len(unsigned), "signed": 0, "usable": 0 if production else len(unsigned)}
+        state = process.health(ledger, connected, [], metrics, known)
+        assert (state["status"], bool(state["advice"])) == (status, production)
+        assert metrics.registry.get_sample_value("kangdock_rules", {"state": "signed"}) == 0
+        assert metrics.registry.get_sample_value("kangdock_rules", {"state": "loaded"}) == len(unsigned)
+
+
+def test_a_health_port_that_is_taken_is_explained_by_name(
+    at_home: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(process.signal, "signal", lambda *_: None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("INGEST_HEALTH_PORT", str(taken.getsockname()[1]))
+        assert main(["ingest"]) == 2
+    assert "INGEST_HEALTH_PORT" in capsys.readouterr().err
