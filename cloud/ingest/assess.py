@@ -20,9 +20,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from cloud.crm.members import persons
+from cloud.crm.members.persons import Member
 from cloud.crm.tasks.raising import NewTask, Reason, answer, raise_tasks, task_id, withdraw
 from cloud.ingest import casebook
-from cloud.ingest.casebook import Case, KnownTask, Member
+from cloud.ingest.casebook import Case, KnownTask
 from gateway.clinical import Fact, Finding, Measurement, Repeat, Rule, Severity, facts, judge, signed, vocabulary
 from gateway.wire.vocabulary import Kind, OffScale
 
@@ -52,7 +54,7 @@ def assess(
     cases = casebook.lock_readings(connection, chain_id, reading_ids)
     owners = {case.owner_id for case in cases if case.owner_id is not None}
     casebook.lock_members(connection, chain_id, owners)
-    members = casebook.load_members(connection, chain_id, owners, now)
+    members = persons.known(connection, chain_id, owners, now)
     quiet_h = max((max(rule.dedupe_h, rule.fresh_within_h) for rule in active), default=0)
     tasks = casebook.load_tasks(
         connection, chain_id, [case.id for case in cases], owners, now - timedelta(hours=quiet_h)

@@ -1,6 +1,8 @@
-"""What `assess` has to know before it can judge: readings under lock, their members, history and tasks, in bulk.
+"""What `assess` has to know before it can judge: readings under lock, their history and tasks, in bulk.
 
-A fixed number of statements whatever the number of readings. It decides nothing.
+A fixed number of statements whatever the number of readings. It decides nothing; members come from
+`cloud.crm.members.persons`. A task is read together with the reading it is about, in one join over both tables:
+this is the one place outside the CRM that reads a table of its own.
 """
 
 import hashlib
@@ -14,26 +16,14 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Connection, Uuid, and_, any_, bindparam, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from cloud.crm.members.tables import members
-from cloud.crm.readings import person_of
 from cloud.crm.tasks.raising import OPEN
 from cloud.crm.tasks.tables import tasks
-from cloud.i18n import SHOWN_ZONE
 from cloud.ledger.tables import readings
-from gateway.clinical import Measurement, Person, vocabulary
+from gateway.clinical import Measurement, vocabulary
 from gateway.wire.messages import Purpose, Quality, TimeQuality
 from gateway.wire.vocabulary import Kind, Meal, OffScale
 
 _LOCKS = "kangdock assess member"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """A member as the rules see them, and the store that cares for them."""
-
-    id: UUID
-    store_id: str
-    person: Person | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,19 +86,6 @@ def lock_members(connection: Connection, chain_id: str, member_ids: Collection[U
     keys = sorted(_lock_key(chain_id, member_id) for member_id in member_ids)
     turn = func.unnest(cast(keys, ARRAY(BigInteger))).column_valued("turn")
     connection.execute(select(func.pg_advisory_xact_lock(turn)))
-
-
-def load_members(
-    connection: Connection, chain_id: str, member_ids: Collection[UUID], now: datetime
-) -> dict[UUID, Member]:
-    """These members by id, as old as they are at `now`."""
-    if not member_ids:
-        return {}
-    today = now.astimezone(SHOWN_ZONE).date()
-    rows = connection.execute(
-        select(members).where(members.c.chain_id == chain_id, members.c.id == _any("ids", member_ids))
-    )
-    return {row.id: Member(id=row.id, store_id=row.store_id, person=person_of(row, today)) for row in rows}
 
 
 def load_tasks(

@@ -193,7 +193,12 @@ class Consumer:
         self._metrics.messages.inc()
         self._inbox.put(
             _Arrived(
-                delivery=Delivery(topic=message.topic, payload=bytes(message.payload), retained=message.retain),
+                delivery=Delivery(
+                    topic=message.topic,
+                    payload=bytes(message.payload),
+                    retained=message.retain,
+                    arrived=self._clock(),
+                ),
                 mid=message.mid,
                 connection=self._connection,
             )

@@ -6,19 +6,19 @@ receipt, and none can block a gateway's queue.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Text, any_, bindparam, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection
 
 from cloud import live
-from cloud.crm.devices.tables import devices
-from cloud.crm.fleet.tables import gateways
-from cloud.crm.members.tables import members
+from cloud.crm.devices import registry as meters
+from cloud.crm.fleet import registry as fleet
+from cloud.crm.fleet.registry import Heard, Place
+from cloud.crm.members import directory
 from cloud.ingest.attribution import Evidence, attribute
 from cloud.ledger import dead_letters, store
 from cloud.ledger.dead_letters import Letter
@@ -31,11 +31,12 @@ from gateway.wire.messages import Outcome, Reading, Receipt, Status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One message as the broker handed it over; a `retained` one may be old."""
+    """One message as the broker handed it over; a `retained` one may be old. `arrived` None: just now."""
 
     topic: str
     payload: bytes
     retained: bool = False
+    arrived: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +51,6 @@ class Message:
     letters: tuple[Letter, ...] = ()
 
 
-class _Place(NamedTuple):
-    """Where a gateway stands."""
-
-    chain_id: str
-    store_id: str
-
-
 class _Row(NamedTuple):
     """A reading on its way into the ledger, and the position of the message that brought it."""
 
@@ -65,14 +59,6 @@ class _Row(NamedTuple):
     gateway: str
     reading: Reading
     body: bytes
-
-
-class _Device(NamedTuple):
-    """A meter as it is known already."""
-
-    store_id: str
-    owner_member_id: UUID | None
-    last_seen_at: datetime
 
 
 def accept(connection: Connection, deliveries: Sequence[Delivery], now: datetime) -> list[Receipt | None]:
@@ -93,7 +79,7 @@ def read(delivery: Delivery) -> Message:
 
 def keep(connection: Connection, messages: Sequence[Message], now: datetime) -> list[Receipt | None]:
     """The other half of `accept`; may be tried again with the same messages."""
-    places = _places(connection, {message.gateway for message in messages if message.gateway})
+    places = fleet.places(connection, {message.gateway for message in messages if message.gateway})
     taken = [_of_known_gateways(message, places) for message in messages]
     stored: Counter[int] = Counter()  # position of the message -> readings that are new
     by_chain: defaultdict[str, list[_Row]] = defaultdict(list)
@@ -167,7 +153,7 @@ def _read_status(delivery: Delivery, gateway: str | None) -> Message:
     return replace(message, status=status)
 
 
-def _of_known_gateways(message: Message, places: Mapping[str, _Place]) -> Message:
+def _of_known_gateways(message: Message, places: Mapping[str, Place]) -> Message:
     if message.gateway is None or message.gateway in places:
         return message
     letter = _letter(message, "unknown_gateway", "register the gateway, then replay this letter")
@@ -191,23 +177,27 @@ def _letter(message: Message, error: str, detail: str) -> Letter:
 
 def _store(connection: Connection, chain_id: str, rows: Sequence[_Row], now: datetime) -> Iterator[int]:
     """Stores and attributes; yields, for each new reading, the position of the message that brought it first."""
-    visitors = _visitors(connection, chain_id, {row.reading.visit.code for row in rows if row.reading.visit})
-    known_devices = _devices(connection, chain_id, {row.reading.device.key for row in rows})
-    new = store.insert_once(
-        connection, chain_id, [_attributed(row, visitors, known_devices) for row in reversed(rows)]
+    visitors = directory.by_code(
+        connection, chain_id, {row.reading.visit.code for row in rows if row.reading.visit}
     )
+    known = meters.known(connection, chain_id, {row.reading.device.key for row in rows})
+    attributed = [_attributed(row, visitors, known) for row in reversed(rows)]
+    new = store.insert_once(connection, chain_id, attributed)
     if not new:
         return
     first = {row.reading.id: row for row in reversed(rows) if row.reading.id in new}
-    _remember_devices(connection, chain_id, known_devices, first.values(), now)
+    meters.seen(connection, chain_id, known, ((row.reading.device, row.store_id) for row in first.values()), now)
     store.enqueue(connection, (Reader.ASSESS, Reader.PROJECT), chain_id, new)
-    live.announce(
-        connection, chain_id=chain_id, store_ids={row.store_id for row in first.values()}, what="reading"
-    )
+    # Told where it was measured and where its owner is cared for: that is where their specialist looks.
+    owners = {row.member_id for row in attributed if row.member_id is not None and row.reading.id in new}
+    stores = {row.store_id for row in first.values()} | set(directory.homes(connection, chain_id, owners).values())
+    live.announce(connection, chain_id=chain_id, store_ids=stores, what="reading")
     yield from (row.position for row in first.values())
 
 
-def _attributed(row: _Row, visitors: Mapping[str, Collection[UUID]], known: Mapping[str, _Device]) -> NewReading:
+def _attributed(
+    row: _Row, visitors: Mapping[str, Collection[UUID]], known: Mapping[str, meters.Known]
+) -> NewReading:
     visit, device = row.reading.visit, known.get(row.reading.device.key)
     evidence = Evidence(
         visitors=visitors.get(visit.code, ()) if visit else (), owner=device.owner_member_id if device else None
@@ -224,105 +214,20 @@ def _attributed(row: _Row, visitors: Mapping[str, Collection[UUID]], known: Mapp
     )
 
 
-def _places(connection: Connection, names: Collection[str]) -> dict[str, _Place]:
-    if not names:
-        return {}
-    rows = connection.execute(_PLACES, {"names": list(names)})
-    return {row.id: _Place(row.chain_id, row.store_id) for row in rows}
-
-
-def _any(column: Column[Any], name: str) -> Any:
-    return column == any_(bindparam(name, type_=ARRAY(Text)))
-
-
-_PLACES = select(gateways.c.id, gateways.c.chain_id, gateways.c.store_id).where(_any(gateways.c.id, "names"))
-_VISITORS = select(members.c.code, members.c.id).where(
-    members.c.chain_id == bindparam("chain_id"), _any(members.c.code, "codes")
-)
-_DEVICES = select(devices.c.key, devices.c.store_id, devices.c.owner_member_id, devices.c.last_seen_at).where(
-    devices.c.chain_id == bindparam("chain_id"), _any(devices.c.key, "keys")
-)
-
-
-def _visitors(connection: Connection, chain_id: str, codes: Collection[str]) -> dict[str, list[UUID]]:
-    found: defaultdict[str, list[UUID]] = defaultdict(list)
-    if codes:
-        for code, member_id in connection.execute(_VISITORS, {"chain_id": chain_id, "codes": list(codes)}):
-            found[code].append(member_id)
-    return found
-
-
-def _devices(connection: Connection, chain_id: str, keys: Collection[str]) -> dict[str, _Device]:
-    rows = connection.execute(_DEVICES, {"chain_id": chain_id, "keys": list(keys)})
-    return {row.key: _Device(row.store_id, row.owner_member_id, row.last_seen_at) for row in rows}
-
-
-LAST_SEEN_RESOLUTION = timedelta(minutes=1)
-"""A busy meter's row is not rewritten with every reading: when it was last seen is true to the minute."""
-
-_SEEN = text("""
-    INSERT INTO devices (chain_id, key, maker, model, serial, store_id, first_seen_at, last_seen_at)
-    VALUES (:chain_id, :key, :maker, :model, :serial, :store_id, :now, :now)
-    ON CONFLICT (chain_id, key) DO UPDATE SET
-        maker = COALESCE(NULLIF(EXCLUDED.maker, ''), devices.maker),
-        model = COALESCE(NULLIF(EXCLUDED.model, ''), devices.model),
-        serial = COALESCE(NULLIF(EXCLUDED.serial, ''), devices.serial),
-        store_id = EXCLUDED.store_id,
-        last_seen_at = EXCLUDED.last_seen_at
-""")
-
-
-def _remember_devices(
-    connection: Connection, chain_id: str, known: Mapping[str, _Device], rows: Iterable[_Row], now: datetime
-) -> None:
-    seen = {row.reading.device.key: row for row in rows}
-    changed = [
-        row
-        for key, row in sorted(seen.items())  # one order for all ingests: no deadlock
-        if (device := known.get(key)) is None
-        or device.store_id != row.store_id
-        or now - device.last_seen_at > LAST_SEEN_RESOLUTION
-    ]
-    if changed:
-        connection.execute(
-            _SEEN,
-            [
-                {
-                    "chain_id": chain_id,
-                    "key": row.reading.device.key,
-                    "maker": row.reading.device.maker,
-                    "model": row.reading.device.model,
-                    "serial": row.reading.device.serial,
-                    "store_id": row.store_id,
-                    "now": now,
-                }
-                for row in changed
-            ],
-        )
-
-
-_HEARD = text("""
-    UPDATE gateways SET online = :online, status = CAST(:status AS jsonb),
-        last_heard_at = CASE WHEN :heard THEN :now ELSE last_heard_at END
-    WHERE id = :gateway
-""")
-
-
 def _remember_statuses(connection: Connection, messages: Sequence[Message], now: datetime) -> None:
     newest = {message.gateway: message for message in messages if message.gateway and message.status}
-    if newest:
-        connection.execute(
-            _HEARD,
-            [
-                {
-                    "gateway": gateway,
-                    "online": status.online,
-                    "status": message.delivery.payload.decode(),
-                    # A retained status may be days old, and a will is the broker's word, not the gateway's.
-                    "heard": status.online and not message.delivery.retained,
-                    "now": now,
-                }
-                for gateway, message in sorted(newest.items())
-                if (status := message.status) is not None
-            ],
-        )
+    fleet.heard(
+        connection,
+        [
+            Heard(
+                gateway=gateway,
+                online=status.online,
+                # A retained status may be days old, and a will is the broker's word, not the gateway's.
+                itself=status.online and not message.delivery.retained,
+                body=message.delivery.payload.decode(),
+                arrived=message.delivery.arrived or now,
+            )
+            for gateway, message in newest.items()
+            if (status := message.status) is not None
+        ],
+    )

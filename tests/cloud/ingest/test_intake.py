@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import msgspec
+import psycopg
 from sqlalchemy import Engine, select, text, update
 
 from cloud import db
@@ -204,6 +205,40 @@ def test_a_gateways_status_is_kept(ledger: Engine) -> None:
         )
         row = connection.execute(select(gateways).where(gateways.c.id == GATEWAY)).one()
         assert (row.online, row.last_heard_at) == (False, NOW)
+
+
+def test_of_two_statuses_the_later_one_stays_whichever_is_committed_last(ledger: Engine) -> None:
+    """Writers overlap; and neither a gateway's own clock nor a will, which has no time, may decide."""
+
+    def say(status: Status, minute: int) -> None:
+        arrived = NOW + timedelta(minutes=minute)
+        take(ledger, Delivery(topic=topics.status(GATEWAY), payload=codec.encode(status), arrived=arrived))
+
+    def known() -> tuple[bool, int]:
+        with ledger.connect() as connection:
+            row = connection.execute(select(gateways).where(gateways.c.id == GATEWAY)).one()
+        return row.online, row.status.get("unsent", 0)
+
+    will = Status(gateway=GATEWAY, online=False)
+    say(will, 5)
+    say(Status(gateway=GATEWAY, online=True, at=NOW + timedelta(days=1), unsent=4), 4)
+    assert known() == (False, 0)
+    say(Status(gateway=GATEWAY, online=True, at=NOW - timedelta(days=99), unsent=6), 6)
+    assert known() == (True, 6)
+    say(will, 5)
+    assert known() == (True, 6)
+    say(will, 7)
+    assert known() == (False, 0)
+
+
+def test_a_reading_measured_elsewhere_is_told_to_the_store_that_cares_for_its_owner(
+    ledger: Engine, database: str
+) -> None:
+    with psycopg.connect(database, autocommit=True) as ear:
+        ear.execute("LISTEN kangdock")
+        take(ledger, batch([reading(1, visit=visit(CODES[WANG]))], gateway=SECOND_GATEWAY))
+        (news,) = [msgspec.json.decode(one.payload) for one in ear.notifies(timeout=20, stop_after=1)]
+    assert news == {"chain": CHAIN, "stores": [STORE, SECOND_STORE], "what": "reading"}
 
 
 def test_an_unregistered_gateways_statuses_are_one_letter(ledger: Engine) -> None:

@@ -1,0 +1,40 @@
+"""Members as the ingest and the ledger need them: by card code, and where they are cared for; many at a time.
+
+What staff may see of a member is `service`'s, through `cloud.crm.access`. Nothing here returns a name.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from uuid import UUID
+
+from sqlalchemy import Connection, Text, Uuid, any_, bindparam, select
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from cloud.crm.members.tables import members
+
+
+def by_code(connection: Connection, chain_id: str, codes: Collection[str]) -> Mapping[str, list[UUID]]:
+    """The members of the chain with these card codes, exactly as scanned."""
+    found: defaultdict[str, list[UUID]] = defaultdict(list)
+    if codes:
+        for code, member_id in connection.execute(_BY_CODE, {"chain_id": chain_id, "codes": list(codes)}):
+            found[code].append(member_id)
+    return found
+
+
+def homes(connection: Connection, chain_id: str, member_ids: Collection[UUID]) -> dict[UUID, str]:
+    """The store that cares for each of these members; who is not in the chain is left out."""
+    if not member_ids:
+        return {}
+    rows = connection.execute(_HOMES, {"chain_id": chain_id, "ids": list(member_ids)})
+    return {row.id: row.store_id for row in rows}
+
+
+# One array parameter whatever their number: one plan.
+_OF_CHAIN = members.c.chain_id == bindparam("chain_id")
+_BY_CODE = select(members.c.code, members.c.id).where(
+    _OF_CHAIN, members.c.code == any_(bindparam("codes", type_=ARRAY(Text)))
+)
+_HOMES = select(members.c.id, members.c.store_id).where(
+    _OF_CHAIN, members.c.id == any_(bindparam("ids", type_=ARRAY(Uuid)))
+)
