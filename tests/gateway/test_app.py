@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import json
+import re
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +23,8 @@ import pytest
 
 from cloud.demo.servers import Broker, free_port
 from gateway import app
+from gateway.buffer.opening import LIVE
+from gateway.buffer.schema import FILE_NAME, unseal
 from gateway.config import load
 from gateway.wire import codec, topics
 from gateway.wire.messages import Outcome, Receipt
@@ -70,6 +75,15 @@ def ask(port: int, path: str) -> Any:
         return None
 
 
+def post(port: int, path: str, **form: str) -> int:
+    try:
+        data = urllib.parse.urlencode(form).encode()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", data, timeout=5) as answer:
+            return answer.status
+    except urllib.error.HTTPError as refused:
+        return refused.code
+
+
 def until(wanted: Callable[[], Any], what: str) -> Any:
     """Polls another process; there is no event to wait for across the border."""
     deadline = time.monotonic() + WAIT_S
@@ -118,6 +132,39 @@ def test_virtual_customers_measure_and_the_cloud_receives_it(tmp_path: Path, bro
     assert "gateway.stopping" in log
     assert "Traceback" not in log
     assert "M000104" not in log  # no card code in any log line
+
+
+def test_no_card_no_name_and_no_value_is_in_anything_the_gateway_prints(tmp_path: Path, broker: Broker):
+    path, port = settings(tmp_path, broker.port, name="gw-app-11", more=VIRTUAL)
+    with running(path) as process:
+        until(lambda: ask(port, "/healthz"), "an answer of /healthz")
+        for code, staff, status in (
+            ("M0001044", "李雷", 200),
+            ("M0001044", "李雷\0", 422),
+            ("会员M0001044", "", 422),
+        ):
+            assert post(port, "/visits", code=code, staff=staff) == status
+
+        def received() -> bool:
+            state = ask(port, "/state")
+            return bool(state and state["received"] >= 1)
+
+        asyncio.run(receipt_everything(broker.port, "gw-app-11", received))
+        shown = until(lambda: (it := ask(port, "/state")) and it["last"] and it["last"]["values"], "a reading")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    log = (tmp_path / "gateway.log").read_text()
+    assert "docking.done" in log
+    assert "visit.opened" in log
+    secrets = {"M000104", "李", "mmol", "mmhg", *shown}
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / LIVE / FILE_NAME)) as kept:
+        readings = [codec.decode_reading(unseal(body)) for (body,) in kept.execute("SELECT body FROM reading")]
+    for reading in readings:
+        secrets |= {reading.device.serial} | {str(value) for value in reading.values.values() if value % 1}
+        secrets |= {f"{name}={value}" for name, value in reading.values.items()}
+    assert readings
+    found = [one for one in secrets if re.search(rf"(?<![\w.:,]){re.escape(one)}(?![\w.])", log)]
+    assert not [*found, *(one for one in ("M000104", "李", "mmol", "mmhg") if one in log)]
 
 
 def test_with_the_broker_away_readings_wait_and_are_there_after_a_kill(tmp_path: Path):
@@ -174,9 +221,9 @@ def test_a_virtual_store_without_cards_says_so(tmp_path: Path):
     path, _ = settings(tmp_path, 1883, name="gw-app-9", more=VIRTUAL)
     (tmp_path / "cards.txt").unlink()
     ended = subprocess.run(command(path), capture_output=True, text=True, timeout=30, check=False)
-    assert ended.returncode == 1
-    assert "[virtual]" in ended.stderr
-    assert "cards.txt" in ended.stderr
+    assert ended.returncode == 2
+    assert "virtual.cards" in ended.stderr
+    assert "cards.txt: there is no such file" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
