@@ -2,15 +2,15 @@
 
 It answers what bleak 3.1 asks, in BlueZ's words, and repeats the behaviours of BlueZ 5.82 that cost most to learn:
 just works needs an agent; a protected value touched before pairing fails with ATT 0x0e; a bond the meter forgot
-makes Connect abort over and over. The radio behind it is bumble's; the meters are `bumble_meter`'s.
+makes Connect abort over and over. The radio behind it is bumble's; the meters are `bumble_meter`'s, reading and
+writing them `bluez_gatt`'s.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from bleak.backends.characteristic import BleakGATTCharacteristic
-from bleak.exc import BleakError, BleakGATTProtocolError, BleakGATTProtocolErrorCode
+from bleak.exc import BleakError
 from bumble.core import AdvertisingData
 from bumble.device import Advertisement, Device
 from bumble.pairing import PairingConfig, PairingDelegate
@@ -18,13 +18,13 @@ from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
 from gateway.simulators.air import BONDING_KEYS
+from gateway.simulators.bluez_gatt import CHARACTERISTIC1, DEVICE1, Gatt
 from gateway.simulators.bluez_objects import OBJECT_MANAGER, PROPERTIES, Answer, BlueZError, Objects
 from gateway.transports.bumble_backend import BumbleClient, Typist, service_uuids
 from gateway.transports.uuids import address_of
 
 ADAPTER = "/org/bluez/hci0"
-ADAPTER1, DEVICE1 = "org.bluez.Adapter1", "org.bluez.Device1"
-SERVICE1, CHARACTERISTIC1 = "org.bluez.GattService1", "org.bluez.GattCharacteristic1"
+ADAPTER1 = "org.bluez.Adapter1"
 AGENT_MANAGER1 = "org.bluez.AgentManager1"
 DBUS = "org.freedesktop.DBus"
 CONNECT_TIMEOUT_S = 20.0
@@ -34,11 +34,6 @@ IO_CAPABILITIES = {
     "KeyboardOnly": PairingDelegate.KEYBOARD_INPUT_ONLY,
     "NoInputNoOutput": PairingDelegate.NO_OUTPUT_NO_INPUT,
 }
-PROTECTED = (
-    BleakGATTProtocolErrorCode.INSUFFICIENT_ENCRYPTION,
-    BleakGATTProtocolErrorCode.INSUFFICIENT_AUTHENTICATION,
-)
-
 Method = Callable[[Message], Awaitable[Answer]]
 
 
@@ -61,6 +56,7 @@ class BlueZ:
         self._filter: frozenset[str] = frozenset()
         self._agent: tuple[str, str, str] | None = None  # bus name, path, capability
         self._clients: dict[str, BumbleClient] = {}
+        self._gatt = Gatt(self._objects, self._clients, self.ask_agent)
         self._calling: dict[str, asyncio.Future[None]] = {}
         self._working: set[asyncio.Task[None]] = set()
         self._connecting = asyncio.Lock()
@@ -77,10 +73,10 @@ class BlueZ:
             (DEVICE1, "Connect"): self._connect,
             (DEVICE1, "Disconnect"): self._disconnect,
             (DEVICE1, "Pair"): self._pair,
-            (CHARACTERISTIC1, "ReadValue"): self._read,
-            (CHARACTERISTIC1, "WriteValue"): self._write,
-            (CHARACTERISTIC1, "StartNotify"): self._start_notify,
-            (CHARACTERISTIC1, "StopNotify"): self._stop_notify,
+            (CHARACTERISTIC1, "ReadValue"): self._gatt.read,
+            (CHARACTERISTIC1, "WriteValue"): self._gatt.write,
+            (CHARACTERISTIC1, "StartNotify"): self._gatt.start_notify,
+            (CHARACTERISTIC1, "StopNotify"): self._gatt.stop_notify,
         }
 
     async def serve(self) -> None:
@@ -197,7 +193,7 @@ class BlueZ:
         ):  # whatever that attempt still has to say of the device comes before its removal
             client = self._clients.pop(path, None) or self._client(path)
             await client.unpair()
-            self._forget_services(path)
+            self._gatt.forget(path)
             self._objects.drop(path)
         return "", []
 
@@ -233,7 +229,7 @@ class BlueZ:
                 del self._calling[path]
             self._clients[path] = client
             self._objects.change(path, DEVICE1, Connected=Variant("b", True))
-            self._show_services(path, client)
+            self._gatt.show(path, client)
             return client
 
     async def _disconnect(self, message: Message) -> Answer:
@@ -272,7 +268,7 @@ class BlueZ:
 
     def _on_disconnected(self, path: str) -> None:
         if self._clients.pop(path, None) is not None and path in self._objects:
-            self._forget_services(path)
+            self._gatt.forget(path)
             no = Variant("b", False)
             self._objects.change(path, DEVICE1, ServicesResolved=no, Connected=no)
 
@@ -310,86 +306,6 @@ class BlueZ:
     def pairing_path(self) -> str:
         """The device that is being paired: the one whose client is not paired yet."""
         return next(path for path in self._clients if not self._objects.get(path, DEVICE1, "Paired"))
-
-    # --- GATT ------------------------------------------------------------------------------------------------
-
-    def _show_services(self, path: str, client: BumbleClient) -> None:
-        for service in client.services or ():
-            service_path = f"{path}/service{service.handle:04x}"
-            row = {
-                "UUID": Variant("s", service.uuid),
-                "Device": Variant("o", path),
-                "Primary": Variant("b", True),
-            }
-            self._objects.add(service_path, SERVICE1, row)
-            for characteristic in service.characteristics:
-                row = {
-                    "UUID": Variant("s", characteristic.uuid),
-                    "Service": Variant("o", service_path),
-                    "Flags": Variant("as", list(characteristic.properties)),
-                    "Notifying": Variant("b", False),
-                    "MTU": Variant("q", client.mtu_size),
-                }
-                self._objects.add(f"{service_path}/char{characteristic.handle:04x}", CHARACTERISTIC1, row)
-        self._objects.change(path, DEVICE1, ServicesResolved=Variant("b", True))
-
-    def _forget_services(self, path: str) -> None:
-        for below in self._objects.below(path):
-            self._objects.drop(below)
-
-    async def _read(self, message: Message) -> Answer:
-        client, characteristic = self._addressed(message)
-        value = await self._guarded(message, client.read_gatt_char(characteristic))
-        self._objects.change(str(message.path), CHARACTERISTIC1, Value=Variant("ay", bytes(value)))
-        return "ay", [bytes(value)]
-
-    async def _write(self, message: Message) -> Answer:
-        client, characteristic = self._addressed(message)
-        data, options = message.body
-        response = options.get("type", Variant("s", "request")).value == "request"
-        await self._guarded(message, client.write_gatt_char(characteristic, bytes(data), response))
-        return "", []
-
-    async def _start_notify(self, message: Message) -> Answer:
-        client, characteristic = self._addressed(message)
-        path = str(message.path)
-
-        def arrived(data: bytearray) -> None:
-            if path in self._objects:
-                self._objects.change(path, CHARACTERISTIC1, Value=Variant("ay", bytes(data)))
-
-        await self._guarded(message, client.start_notify(characteristic, arrived))
-        self._objects.change(path, CHARACTERISTIC1, Notifying=Variant("b", True))
-        return "", []
-
-    async def _stop_notify(self, message: Message) -> Answer:
-        client, characteristic = self._addressed(message)
-        await self._guarded(message, client.stop_notify(characteristic))
-        return "", []
-
-    def _addressed(self, message: Message) -> tuple[BumbleClient, BleakGATTCharacteristic]:
-        path = str(message.path)
-        client = self._clients.get(path.partition("/service")[0])
-        characteristic = client and client.services and client.services.get_characteristic(int(path[-4:], 16))
-        if client is None or not characteristic:
-            raise BlueZError("Failed", "Not connected")
-        return client, characteristic
-
-    async def _guarded(self, message: Message, call: Awaitable[Any]) -> Any:
-        try:
-            return await call
-        except BleakGATTProtocolError as error:
-            code = error.code
-            if code in PROTECTED:
-                # BlueZ asks its agent, raises security by itself and repeats the request too early.
-                await self.ask_agent("RequestAuthorization", str(message.path).partition("/service")[0])
-                code = BleakGATTProtocolErrorCode.UNLIKELY_ERROR
-            if code is BleakGATTProtocolErrorCode.CCCD_IMPROPERLY_CONFIGURED:
-                raise BlueZError("ImproperlyConfigured", "Improperly configured") from None
-            raise BlueZError("Failed", f"Operation failed with ATT error: 0x{int(code):02x}") from None
-        except BleakError:
-            # The link went while this was pending (the disconnection follows on its own).
-            raise BlueZError("Failed", "Operation failed with ATT error: 0x0e") from None
 
 
 class _AskTheAgent(PairingDelegate):
