@@ -26,6 +26,7 @@ from gateway import app
 from gateway.buffer.opening import LIVE
 from gateway.buffer.schema import FILE_NAME, unseal
 from gateway.config import load
+from gateway.transports.ble import Ble
 from gateway.wire import codec, topics
 from gateway.wire.messages import Outcome, Receipt
 
@@ -319,3 +320,26 @@ def test_systemd_is_told_that_it_runs(tmp_path: Path, monkeypatch: pytest.Monkey
         with running(path):
             told = {systemd.recv(64) for _ in range(2)}
     assert told == {b"READY=1", b"WATCHDOG=1"}
+
+
+def test_the_radio_is_given_the_passkeys_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    given: dict[str, Any] = {}
+
+    class Radio(Ble):
+        def __init__(self, *services: Any, **options: Any) -> None:
+            given.update(options)
+            super().__init__(*services, **options)
+
+    monkeypatch.setattr("gateway.transports.ble.Ble", Radio)
+    path, port = settings(tmp_path, free_port(), name="gw-app-12")
+    text = path.read_text().replace("enabled = false\n", "enabled = true\n")
+    path.write_text(text + '[ble.passkeys]\n"C4:64:E3:00:00:01" = "004711"\n')
+
+    async def play() -> list[str]:
+        config = load(path, {})
+        async with app.opened(config) as outbox:
+            with app.listen("127.0.0.1", port) as listener:
+                return [name for name, _ in app.Gateway(config, outbox, listener).parts()]
+
+    assert "ble" in asyncio.run(play())
+    assert given["passkeys"] == {"C4:64:E3:00:00:01": 4711}
