@@ -32,6 +32,7 @@ from cloud.crm.unclaimed import api as unclaimed_api
 from cloud.crm.unclaimed import pages as unclaimed_pages
 from cloud.crm.web import SAFE_METHODS
 from cloud.live import Hub
+from gateway import clinical
 
 ROUTERS = (
     staff_pages.router,
@@ -84,8 +85,10 @@ def create_app(settings: Config) -> FastAPI:
     )
     app.state.engine = engine
     app.state.hub = hub
+    app.state.rules = {rule.id: rule for rule in clinical.library(settings.rules)}
     app.state.secure_cookies = settings.public_url.startswith("https://")
-    app.state.registry, seconds = health.registry(engine, hub)
+    app.state.vitals = health.Vitals(engine, hub)
+    app.state.registry, seconds = health.registry(app.state.vitals)
     answers.install(app)
     for router in ROUTERS:
         app.include_router(router)
@@ -149,7 +152,7 @@ def commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Adds `serve`."""
     serve = subparsers.add_parser("serve", help="the CRM: pages and API")
     serve.add_argument("--host", help="where to listen (default: HOST)")
-    serve.add_argument("--port", type=int, help="where to listen (default: PORT)")
+    serve.add_argument("--port", type=config.port, help="where to listen (default: PORT)")
     serve.set_defaults(run=_serve)
 
 

@@ -6,6 +6,8 @@ It holds the words and their status; `cloud.crm.answers` puts them into a page, 
 from pydantic import BaseModel
 
 from cloud.i18n import N_
+from cloud.ledger.store import Refused
+from cloud.ledger.words import ADVICE
 
 
 class ProblemDetails(BaseModel):
@@ -49,6 +51,11 @@ def not_found() -> Problem:
 def conflict(what: str) -> Problem:
     """Somebody else was faster, or the thing is not in the state this asks for; `what` is a msgid."""
     return Problem(409, what, UNCHANGED, N_("Look at the list again: it shows how things are now."))
+
+
+def refused(error: Refused) -> Problem:
+    """The ledger did not change a reading."""
+    return conflict(ADVICE[error.reason])
 
 
 def unusable(what: str, then: str) -> Problem:

@@ -12,9 +12,12 @@ from cloud.crm.access import age_on
 from cloud.i18n import Translator
 from cloud.ledger.store import LedgerReading
 from gateway import clinical
+from gateway.wire.messages import Purpose, Quality
 from gateway.wire.vocabulary import KINDS, MEAL_LABELS, QUANTITIES, Kind, Meal, OffScale
 
 SEVERITY_OF_CODE = {"LL": 2, "HH": 2, "L": 1, "H": 1, "N": 0}
+MEALS_ASKED = (Meal.FASTING, Meal.PRE_MEAL, Meal.POST_MEAL_2H, Meal.RANDOM)
+"""What staff may answer for a glucose whose meter did not say; the rules judge no other meal apart."""
 BESIDE = ("pulse_per_min", "mean_arterial_mmhg")
 """Shown smaller beside a blood pressure."""
 
@@ -41,6 +44,7 @@ class ReadingView:
     kind_label: str
     meal: str
     meal_label: str
+    asks_meal: bool  # the meter did not say when it was taken: staff may, and may say it again
     text: str
     unit: str
     code: str
@@ -87,6 +91,10 @@ def view(row: LedgerReading, person: clinical.Person | None, t: Translator) -> R
         kind_label=t.pick(info.zh, info.en),
         meal=row.meal,
         meal_label=t.pick(*MEAL_LABELS[meal]) if kind is Kind.GLUCOSE else "",
+        asks_meal=kind is Kind.GLUCOSE
+        and row.reading.meal is Meal.UNKNOWN
+        and row.purpose == Purpose.PATIENT
+        and row.quality != Quality.REJECTED,
         text=_line(kind, main),
         unit=main[0].unit,
         code=worst.code,

@@ -23,8 +23,11 @@ from cloud import db
 from cloud.crm import errors
 from cloud.crm.access import Action, Reader, Role
 from cloud.crm.errors import ProblemDetails
+from cloud.crm.readings import MEALS_ASKED
 from cloud.crm.staff import service as staff_service
 from cloud.i18n import LANGUAGES, N_, Translator
+from gateway.clinical import Rule
+from gateway.wire.vocabulary import MEAL_LABELS
 
 COOKIE = "kangdock_session"
 LANGUAGE_COOKIE = "kangdock_language"
@@ -98,6 +101,12 @@ class DeskOf:
     def passive(self) -> bool:
         """Whether a page asked by itself."""
         return is_passive(self.request)
+
+    @property
+    def rules(self) -> Mapping[str, Rule]:
+        """The rules that raise this chain's tasks, by id."""
+        rules: Mapping[str, Rule] = self.request.app.state.rules
+        return rules
 
     def page(self, template: str, **values: Any) -> HTMLResponse:
         """`template` rendered for this reader."""
@@ -212,4 +221,5 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.globals["query"] = _query
+_templates.globals["meals_asked"] = [(meal.value, MEAL_LABELS[meal]) for meal in MEALS_ASKED]
 _templates.filters["embedded"] = _embedded

@@ -19,9 +19,8 @@ from cloud.demo.history import LOCAL, Past
 from cloud.demo.people import STAFF, UNITS, Employee
 from cloud.ingest.assess import assess
 from cloud.ledger.tables import readings
-from gateway.clinical import library
+from gateway.clinical import Severity, library
 
-EMERGENCY = 4
 OUTCOMES = ("agreed_to_visit", "seen_by_doctor", "medication_in_order", "remeasured_normal", "wrong_number")
 OUTCOME_WEIGHTS = (38, 22, 20, 15, 5)
 DONE_AFTER_DAYS = ((35, 1.0), (14, 0.6), (4, 0.25), (-1, 0.05))
@@ -84,15 +83,15 @@ def _work(connection: Connection, chain_id: str, task_id: UUID, now: datetime, c
     task = connection.execute(select(tasks).where(tasks.c.chain_id == chain_id, tasks.c.id == task_id)).one()
     age = now - task.raised_at
     done = chance.random() < next(share for days, share in DONE_AFTER_DAYS if age > timedelta(days=days))
-    if task.severity >= EMERGENCY:
+    if task.severity >= Severity.EMERGENCY:
         done = age > timedelta(hours=6)
     person = _responsible(chain_id, task.store_id, task.severity)
     # An emergency is acted on within minutes, a call is made the same or the next day.
-    wait_h = chance.uniform(0.02, 0.1) if task.severity >= EMERGENCY else chance.uniform(0.4, 20)
+    wait_h = chance.uniform(0.02, 0.1) if task.severity >= Severity.EMERGENCY else chance.uniform(0.4, 20)
     moment = task.raised_at + timedelta(hours=wait_h)
     if person is None or moment >= now:
         return
-    if chance.random() < 0.2 and task.severity < EMERGENCY:
+    if chance.random() < 0.2 and task.severity < Severity.EMERGENCY:
         service.claim(connection, person, task_id, moment)
         service.resolve(connection, person, task_id, chance.choice(("no_answer", "call_later")), "", moment)
         moment += timedelta(hours=chance.uniform(5, 30))
@@ -107,7 +106,7 @@ def _work(connection: Connection, chain_id: str, task_id: UUID, now: datetime, c
 
 
 def _responsible(chain_id: str, store_id: str, severity: int) -> Reader | None:
-    roles = ("clerk", "store_manager", "specialist") if severity >= EMERGENCY else ("specialist",)
+    roles = ("clerk", "store_manager", "specialist") if severity >= Severity.EMERGENCY else ("specialist",)
     people = [one for role in roles for one in STAFF if one.unit == store_id and one.role == role]
     return _reader(people[0], chain_id) if people else None
 

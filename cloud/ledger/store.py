@@ -1,4 +1,4 @@
-"""The way in and out of the ledger: readings are inserted once, change owner by appending, and are never edited.
+"""The way in and out of the ledger: readings are inserted once, and what staff say of them later is appended.
 
 Every function takes the caller's open transaction and never commits. Who a reading belongs to is decided by
 `cloud.ingest.attribution` or by staff; what it means is `cloud.ingest.assess`'s.
@@ -18,11 +18,12 @@ from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from cloud import live
-from cloud.crm.members.tables import members
-from cloud.ledger.tables import attributions, dead_letters, readings
+from cloud.crm.members import directory
+from cloud.ledger.tables import attributions, dead_letters, meal_corrections, readings
 from cloud.ledger.words import ADVICE, How, Reader, Refusal
 from gateway.wire import codec
 from gateway.wire.messages import Purpose, Quality, Reading
+from gateway.wire.vocabulary import Kind, Meal
 
 WORK_CHANNEL = "kangdock_work"
 """PostgreSQL channel on which `enqueue` wakes the readers; the payload is the reader's name."""
@@ -76,8 +77,8 @@ class Attribution:
     at: datetime
 
 
-class OwnerRefused(ValueError):
-    """An owner was not changed, and nothing else was either; `reason` says why and `str()` what to do."""
+class Refused(ValueError):
+    """A reading was not changed, and nothing else was either; `reason` says why and `str()` in words."""
 
     def __init__(self, reason: Refusal, reading_id: UUID | None = None) -> None:
         super().__init__(ADVICE[reason])
@@ -226,58 +227,87 @@ def claim(
     by_staff: UUID,
     at: datetime,
 ) -> None:
-    """Gives unclaimed readings to a member of the same chain, all or none; raises OwnerRefused.
+    """Gives unclaimed readings to a member of the same chain, all or none; raises Refused.
 
     Claiming for the same member twice (a double click) changes nothing the second time.
     """
-    known = connection.execute(
-        select(members.c.id).where(members.c.chain_id == chain_id, members.c.id == member_id)
-    ).scalar()
-    if known is None:
-        raise OwnerRefused(Refusal.UNKNOWN_MEMBER)
+    if not directory.homes(connection, chain_id, {member_id}):
+        raise Refused(Refusal.UNKNOWN_MEMBER)
     rows = _lock(connection, chain_id, reading_ids)
     for row in rows:
         if row.purpose != Purpose.PATIENT:
-            raise OwnerRefused(Refusal.NOT_A_PATIENT_READING, row.id)
+            raise Refused(Refusal.NOT_A_PATIENT_READING, row.id)
         if row.quality == Quality.REJECTED:
-            raise OwnerRefused(Refusal.REJECTED, row.id)
+            raise Refused(Refusal.REJECTED, row.id)
         if row.member_id not in (None, member_id):
-            raise OwnerRefused(Refusal.ALREADY_CLAIMED, row.id)
+            raise Refused(Refusal.ALREADY_CLAIMED, row.id)
     changed = [row for row in rows if row.member_id is None]
     for row in changed:
         attribute(connection, chain_id, row.id, member_id, how=How.CLAIM, why="staff", by_staff=by_staff, at=at)
-    _tell(connection, chain_id, changed)
+    _tell(connection, chain_id, changed, {member_id}, what="claim")
 
 
 def undo(connection: Connection, chain_id: str, reading_id: UUID, by_staff: UUID, at: datetime) -> None:
-    """Takes a reading from its owner; it waits unclaimed again. Raises OwnerRefused."""
+    """Takes a reading from its owner; it waits unclaimed again. Raises Refused."""
     (row,) = _lock(connection, chain_id, [reading_id])
     if row.member_id is None:
-        raise OwnerRefused(Refusal.NOT_CLAIMED, reading_id)
+        raise Refused(Refusal.NOT_CLAIMED, reading_id)
     attribute(connection, chain_id, reading_id, None, how=How.UNDO, why="staff", by_staff=by_staff, at=at)
-    _tell(connection, chain_id, [row])
+    _tell(connection, chain_id, [row], {row.member_id}, what="claim")
 
 
 def _lock(connection: Connection, chain_id: str, reading_ids: Collection[UUID]) -> Sequence[_AnyRow]:
     # In id order, so that two people claiming overlapping readings wait for each other instead of deadlocking.
-    columns = (readings.c.id, readings.c.store_id, readings.c.purpose, readings.c.quality, readings.c.member_id)
+    r = readings.c
+    columns = (r.id, r.store_id, r.kind, r.purpose, r.quality, r.meal, r.member_id)
     rows = connection.execute(
-        select(*columns)
-        .where(readings.c.chain_id == chain_id, readings.c.id.in_(reading_ids))
-        .order_by(readings.c.id)
-        .with_for_update()
+        select(*columns).where(r.chain_id == chain_id, r.id.in_(reading_ids)).order_by(r.id).with_for_update()
     ).all()
     missing = set(reading_ids) - {row.id for row in rows}
     if missing:
-        raise OwnerRefused(Refusal.UNKNOWN_READING, min(missing))
+        raise Refused(Refusal.UNKNOWN_READING, min(missing))
     return rows
 
 
-def _tell(connection: Connection, chain_id: str, changed: Sequence[_AnyRow]) -> None:
+def correct_meal(
+    connection: Connection, chain_id: str, reading_id: UUID, meal: Meal, by_staff: UUID, at: datetime
+) -> None:
+    """Says when a glucose was taken; the body keeps the meter's word. Raises Refused; a repeat is nothing new."""
+    (row,) = _lock(connection, chain_id, [reading_id])
+    if row.kind != Kind.GLUCOSE:
+        raise Refused(Refusal.HAS_NO_MEAL, reading_id)
+    if row.purpose != Purpose.PATIENT:
+        raise Refused(Refusal.NOT_A_PATIENT_READING, reading_id)
+    if row.meal == meal:
+        return
+    connection.execute(
+        insert(meal_corrections).values(
+            chain_id=chain_id,
+            reading_id=reading_id,
+            was=row.meal,
+            meal=meal.value,
+            by_staff=by_staff,
+            at=at.astimezone(UTC),
+        )
+    )
+    connection.execute(
+        update(readings)
+        .where(readings.c.chain_id == chain_id, readings.c.id == reading_id)
+        .values(meal=meal.value)
+    )
+    _tell(connection, chain_id, [row], {row.member_id}, what="reading")
+
+
+def _tell(
+    connection: Connection, chain_id: str, changed: Sequence[_AnyRow], owners: set[UUID | None], *, what: str
+) -> None:
+    """Leaves the readers work, and refreshes the pages of where it was measured and of where its owners belong."""
     if changed:
         ids = [row.id for row in changed]
         enqueue(connection, (Reader.ASSESS, Reader.PROJECT), chain_id, ids)
-        live.announce(connection, chain_id=chain_id, store_ids={row.store_id for row in changed}, what="claim")
+        homes = directory.homes(connection, chain_id, {owner for owner in owners if owner is not None})
+        stores = {row.store_id for row in changed} | set(homes.values())
+        live.announce(connection, chain_id=chain_id, store_ids=stores, what=what)
 
 
 def enqueue(

@@ -67,6 +67,21 @@ attributions = Table(
     PrimaryKeyConstraint("chain_id", "reading_id", "seq"),
 )
 
+meal_corrections = Table(
+    # Append only: what staff learned by asking, when a meter did not say whether a glucose was fasting. The body
+    # keeps what the meter said, `readings.meal` is today's.
+    "meal_corrections",
+    metadata,
+    Column("seq", BigInteger, Identity(always=True), nullable=False),
+    Column("chain_id", Text, nullable=False),
+    Column("reading_id", Uuid, nullable=False),
+    Column("was", Text, nullable=False),
+    Column("meal", Text, nullable=False),
+    Column("by_staff", Uuid, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("chain_id", "reading_id", "seq"),
+)
+
 dead_letters = Table(
     "dead_letters",
     metadata,

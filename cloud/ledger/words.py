@@ -5,6 +5,8 @@ Pure, so that `cloud.ingest.attribution` may use them; what they do is `store`'s
 
 from enum import StrEnum
 
+from cloud.i18n import N_
+
 
 class Reader(StrEnum):
     """Who reads the ledger after it has changed."""
@@ -24,7 +26,7 @@ class How(StrEnum):
 
 
 class Refusal(StrEnum):
-    """Why an owner cannot be changed: the message key of the words the screen shows."""
+    """Why a reading cannot be changed as somebody asked."""
 
     UNKNOWN_READING = "unknown_reading"
     UNKNOWN_MEMBER = "unknown_member"
@@ -32,15 +34,16 @@ class Refusal(StrEnum):
     REJECTED = "rejected"
     ALREADY_CLAIMED = "already_claimed"
     NOT_CLAIMED = "not_claimed"
+    HAS_NO_MEAL = "has_no_meal"
 
 
 ADVICE: dict[Refusal, str] = {
-    Refusal.UNKNOWN_READING: "This reading is not in your chain's ledger. Reload the list; nothing was changed.",
-    Refusal.UNKNOWN_MEMBER: "No such member in your chain. Scan the card again; nothing was changed.",
-    Refusal.NOT_A_PATIENT_READING: "This was a control-solution test of the meter. It stays in the meter's "
-    "history and cannot become a member's reading.",
-    Refusal.REJECTED: "This value cannot be true, so it is kept as evidence only. Measure again.",
-    Refusal.ALREADY_CLAIMED: "This reading already belongs to a member. Undo that first if it was wrong.",
-    Refusal.NOT_CLAIMED: "This reading belongs to nobody, so there is nothing to undo. Reload the list.",
+    Refusal.UNKNOWN_READING: N_("This reading is not in the ledger."),
+    Refusal.UNKNOWN_MEMBER: N_("There is no such member."),
+    Refusal.NOT_A_PATIENT_READING: N_("This was a control-solution test of the meter, not a person's reading."),
+    Refusal.REJECTED: N_("This value cannot be true, so it is kept as evidence only. Measure again."),
+    Refusal.ALREADY_CLAIMED: N_("This reading already belongs to somebody else. Undo that first if it was wrong."),
+    Refusal.NOT_CLAIMED: N_("This reading belongs to nobody, so there is nothing to undo."),
+    Refusal.HAS_NO_MEAL: N_("Only a glucose reading is fasting or after a meal."),
 }
-"""What a pharmacist can do about each refusal, in English; `cloud.i18n` translates by the key."""
+"""What a pharmacist reads about each refusal: a msgid, its own English."""

@@ -14,7 +14,7 @@ from cloud.i18n import N_, Translator
 from cloud.ledger.store import LedgerReading
 from gateway import clinical
 from gateway.wire.messages import Quality
-from gateway.wire.vocabulary import KINDS, MEAL_LABELS, QUANTITIES, Kind, Meal
+from gateway.wire.vocabulary import KINDS, MEAL_LABELS, QUANTITIES, Kind, Meal, OffScale
 
 GAP = timedelta(days=90)
 COLOURS = ("#0958d9", "#ad4e00", "#237804", "#531dab")
@@ -23,6 +23,9 @@ SYMBOLS = ("circle", "triangle", "rect", "diamond")
 """Told apart by shape first; the same order everywhere, so a shape means the same on every chart."""
 SYMBOL_SIZE = 7
 CRITICAL_SIZE = 11
+EDGE_SIZE = 13
+EDGES = {OffScale.HI: (Decimal("0.97"), 0), OffScale.LO: (Decimal("0.03"), 180)}
+"""Where a HI or LO stands between the bottom (0) and the top (1) of its chart, and how its triangle is turned."""
 
 GLUCOSE_SERIES: tuple[tuple[str, frozenset[Meal]], ...] = (
     (N_("Fasting"), frozenset({Meal.FASTING})),
@@ -43,6 +46,8 @@ CHARTED: dict[Kind, tuple[str, ...]] = {
     ),
     Kind.URIC_ACID: ("urate_umol_l",),
     Kind.BODY_WEIGHT: ("weight_kg",),
+    Kind.BODY_TEMPERATURE: ("body_temperature_cel",),
+    Kind.OXYGEN_SATURATION: ("spo2_percent",),
 }
 MEAL_OF_BAND = Meal.FASTING
 """A glucose chart has one band, the fasting target; the after-meal limit is a labelled line."""
@@ -57,6 +62,7 @@ class Chart:
     unit: str
     source: str
     points: int
+    beyond: str  # the HI and LO among them, with their days; "" when there is none
     option: dict[str, Any]
 
 
@@ -106,13 +112,27 @@ def _chart(
         after = clinical.targets(person, kind, Meal.POST_MEAL_2H).get("glucose_mmol_l")
         if after is not None and after.high is not None:
             drawn[0]["markLine"]["data"].append(_limit_line(after.high, t(N_("after a meal")), COLOURS[1]))
+    beyond = list(_beyond(readings, person, t))
+    numbers = bool(drawn)
+    if beyond:
+        drawn.append(_edge_markers(beyond))
     source = next((band.source for band in bands.values() if band.source), "")
     title = t.pick(KINDS[kind].zh, KINDS[kind].en)
     option = {
         "animation": False,
-        "aria": {"enabled": True, "decal": {"show": True}, "label": {"description": f"{title}, {unit}"}},
+        "aria": {
+            "enabled": True,
+            "decal": {"show": True},
+            "label": {"description": ", ".join([title, unit, *(_words(p) for p in beyond)])},
+        },
         "grid": {"left": 44, "right": 112, "top": 36, "bottom": 28},
-        "legend": {"top": 0, "left": 0, "itemWidth": 18, "textStyle": {"color": "#1f1f1f", "fontSize": 12}},
+        "legend": {
+            "type": "scroll",  # a telephone has no second line for it
+            "top": 0,
+            "left": 0,
+            "itemWidth": 18,
+            "textStyle": {"color": "#1f1f1f", "fontSize": 12},
+        },
         "tooltip": {"trigger": "item", "confine": True},
         "xAxis": {
             "type": "time",
@@ -122,16 +142,28 @@ def _chart(
             "axisLine": {"lineStyle": {"color": "#bfbfbf"}},
             "splitLine": {"show": False},
         },
-        "yAxis": {
-            "type": "value",
-            "scale": True,
-            "boundaryGap": ["8%", "8%"],
-            "axisLabel": {"color": "#595959"},
-            "splitLine": {"lineStyle": {"color": "#f0f0f0"}},
-        },
+        "yAxis": [
+            {
+                "type": "value",
+                "show": numbers,  # without a number there is nothing to read off it
+                "scale": True,
+                "boundaryGap": ["8%", "8%"],
+                "axisLabel": {"color": "#595959"},
+                "splitLine": {"lineStyle": {"color": "#f0f0f0"}},
+            },
+            {"type": "value", "show": False, "min": 0, "max": 1},
+        ],
         "series": drawn,
     }
-    return Chart(kind=kind.value, title=title, unit=unit, source=source, points=len(readings), option=option)
+    return Chart(
+        kind=kind.value,
+        title=title,
+        unit=unit,
+        source=source,
+        points=len(readings),
+        beyond=t.pick("；", "; ").join(_words(point) for point in beyond),
+        option=option,
+    )
 
 
 def _series_of(kind: Kind, t: Translator) -> Iterable[_Series]:
@@ -140,8 +172,7 @@ def _series_of(kind: Kind, t: Translator) -> Iterable[_Series]:
             yield _Series(name=t(label), quantity="glucose_mmol_l", meals=meals, joined=meals <= JOINED_MEALS)
         return
     for name in CHARTED[kind]:
-        quantity = QUANTITIES[name]
-        yield _Series(name=t.pick(quantity.zh, quantity.en), quantity=name, meals=None, joined=True)
+        yield _Series(name=_label(name, t), quantity=name, meals=None, joined=True)
 
 
 def _points(
@@ -158,7 +189,7 @@ def _points(
         last = row.taken_at
         shown = quantity.rounded(value)
         verdict = clinical.interpret(Kind(row.kind), series.quantity, value, Meal(row.meal), person)
-        meal = t.pick(*MEAL_LABELS[Meal(row.meal)]) if series.meals is not None else quantity_label(quantity, t)
+        meal = t.pick(*MEAL_LABELS[Meal(row.meal)]) if series.meals is not None else _label(series.quantity, t)
         word = f"{t.pick(verdict.word_zh, verdict.word_en)} {verdict.arrow}".strip()
         critical = verdict.code in ("LL", "HH")
         yield {
@@ -168,9 +199,48 @@ def _points(
         } | ({"itemStyle": {"color": CRITICAL_COLOUR}} if critical else {})
 
 
-def quantity_label(quantity: Any, t: Translator) -> str:
-    """A quantity's label in the reader's language."""
-    return t.pick(quantity.zh, quantity.en)
+def _beyond(
+    readings: Iterable[LedgerReading], person: clinical.Person | None, t: Translator
+) -> Iterable[dict[str, Any]]:
+    """A triangle at the edge for each HI and LO: it has no number, and is drawn at none."""
+    for row in readings:
+        kind, meal = Kind(row.kind), Meal(row.meal)
+        for name in CHARTED[kind]:
+            off_scale = row.reading.off_scale.get(name)
+            if off_scale is None:
+                continue
+            height, turned = EDGES[off_scale]
+            verdict = clinical.interpret(kind, name, off_scale, meal, person)
+            label = t.pick(*MEAL_LABELS[meal]) if kind is Kind.GLUCOSE else _label(name, t)
+            word = f"{t.pick(verdict.word_zh, verdict.word_en)} {verdict.arrow}".strip()
+            yield {
+                "value": [_ms(row.taken_at), height],
+                "text": f"{t.minute(row.taken_at)}\n{label} {off_scale.value}  {word}".rstrip(),
+                "symbolRotate": turned,
+                "label": {"formatter": off_scale.value, "position": "bottom" if turned == 0 else "top"},
+            } | ({"itemStyle": {"color": CRITICAL_COLOUR}} if verdict.code in ("LL", "HH") else {})
+
+
+def _edge_markers(points: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "name": "HI / LO",
+        "yAxisIndex": 1,
+        "data": points,
+        "symbol": "triangle",
+        "symbolSize": EDGE_SIZE,
+        "itemStyle": {"color": "#595959"},
+        "label": {"show": True, "color": "#1f1f1f", "fontSize": 11},
+    }
+
+
+def _words(point: dict[str, Any]) -> str:
+    text: str = point["text"]
+    return " ".join(text.split())
+
+
+def _label(name: str, t: Translator) -> str:
+    return t.pick(QUANTITIES[name].zh, QUANTITIES[name].en)
 
 
 def _line(

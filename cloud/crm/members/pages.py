@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 
 from cloud.crm import audit
 from cloud.crm.access import Action, present, require
@@ -26,6 +26,8 @@ PAGES = {
     "tasks": N_("Worklist"),
     "search": N_("Search"),
     "claim": N_("Claiming a reading"),
+    "unclaimed": N_("Unclaimed readings"),
+    "meal": N_("Stating a meal"),
     "phone": N_("Phone number"),
     "readings": N_("Readings (program)"),
 }
@@ -83,7 +85,9 @@ def member_page(
         page=page,
         pages_of_readings=max(1, -(-len(readings) // service.PAGE_SIZE)),
         total=len(readings),
-        tasks=task_views.views(desk.connection, desk.reader, tasks, desk.t, desk.now, page="member"),
+        tasks=task_views.views(
+            desk.connection, desk.reader, tasks, desk.t, desk.now, rules=desk.rules, page="member"
+        ),
         viewers=service.viewers(desk.connection, desk.reader, member_id)
         if desk.reader.may(Action.SEE_VIEWERS)
         else None,
@@ -97,6 +101,15 @@ def reveal_phone(desk: Desk, member_id: UUID) -> HTMLResponse:
     """One whole phone number, for a call; recorded."""
     phone = service.reveal_phone(desk.connection, desk.reader, member_id)
     return desk.page("members/phone.html", phone=phone)
+
+
+@router.post("/readings/{reading_id}/meal")
+def state_meal(
+    desk: Desk, reading_id: UUID, meal: Annotated[Words, Form()] = "", back: Annotated[Words, Form()] = ""
+) -> Response:
+    """Says whether a glucose was fasting, where the meter did not."""
+    service.state_meal(desk.connection, desk.reader, reading_id, meal, desk.now)
+    return desk.back(back, "/unclaimed")
 
 
 def _latest(readings: list[ReadingView]) -> list[ReadingView]:

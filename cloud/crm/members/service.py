@@ -11,12 +11,15 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from cloud.crm import audit, errors
-from cloud.crm.access import Action, Person, Reader, members_of, present, require
+from cloud.crm.access import Action, Person, Reader, members_of, present, readings_of, require
 from cloud.crm.members.tables import member_views, members
+from cloud.crm.readings import MEALS_ASKED
 from cloud.crm.staff.service import names_of
 from cloud.i18n import N_, SHOWN_ZONE
 from cloud.ledger import store
-from cloud.ledger.store import LedgerReading
+from cloud.ledger.store import LedgerReading, Refused
+from cloud.ledger.tables import readings
+from gateway.wire.vocabulary import Meal
 
 MAX_MATCHES = 20
 """More than a screen of namesakes is not a search result: the next character is asked for."""
@@ -122,6 +125,21 @@ def reveal_phone(connection: Connection, reader: Reader, member_id: UUID) -> str
     audit.saw(connection, reader, member_id, "phone")
     phone: str = row.phone or ""
     return phone
+
+
+def state_meal(connection: Connection, reader: Reader, reading_id: UUID, meal: str, now: datetime) -> None:
+    """Says when a glucose in scope was taken; it is judged and charted again. Raises not_found or why not."""
+    row = connection.execute(readings_of(reader).where(readings.c.id == reading_id)).one_or_none()
+    if row is None:
+        raise errors.not_found()
+    if meal not in MEALS_ASKED:
+        raise errors.unusable(N_("Choose when it was taken."), N_("Pick one of the offered answers."))
+    if row.member_id is not None:
+        audit.saw(connection, reader, row.member_id, "meal")
+    try:
+        store.correct_meal(connection, reader.chain_id, reading_id, Meal(meal), reader.staff_id, now)
+    except Refused as refused:
+        raise errors.refused(refused) from None
 
 
 def count(connection: Connection, reader: Reader) -> int:

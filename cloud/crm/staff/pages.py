@@ -6,11 +6,11 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from cloud import db
-from cloud.crm import web
+from cloud.crm import errors, web
 from cloud.crm.staff import service
 from cloud.crm.staff.service import Refusal
 from cloud.crm.web import COOKIE, LANGUAGE_COOKIE, Db, Desk, Words
-from cloud.i18n import LANGUAGES, N_, Translator
+from cloud.i18n import LANGUAGES, N_
 
 router = APIRouter(include_in_schema=False)
 
@@ -62,11 +62,9 @@ def choose_language(
     request: Request, desk: Desk, language: Annotated[Words, Form()] = "", back: Annotated[Words, Form()] = ""
 ) -> Response:
     """Switches the language for this person, on every desk."""
-    chosen = language if language in LANGUAGES else desk.reader.language
-    service.choose_language(desk.connection, desk.reader, chosen)
-    request.state.translator = Translator(chosen)
+    service.choose_language(desk.connection, desk.reader, _known(language))
     response = desk.back(back, "/")
-    web.set_cookie(response, request, LANGUAGE_COOKIE, chosen, max_age_s=LANGUAGE_KEPT_S)
+    web.set_cookie(response, request, LANGUAGE_COOKIE, language, max_age_s=LANGUAGE_KEPT_S)
     return response
 
 
@@ -74,6 +72,11 @@ def choose_language(
 def choose_language_before(request: Request, language: Annotated[Words, Form()] = "") -> Response:
     """Switches the language of the sign-in page, in this browser."""
     response = RedirectResponse("/login", status_code=303)
-    if language in LANGUAGES:
-        web.set_cookie(response, request, LANGUAGE_COOKIE, language, max_age_s=LANGUAGE_KEPT_S)
+    web.set_cookie(response, request, LANGUAGE_COOKIE, _known(language), max_age_s=LANGUAGE_KEPT_S)
     return response
+
+
+def _known(language: str) -> str:
+    if language not in LANGUAGES:
+        raise errors.unusable(N_("There is no such language here."), N_("Choose Chinese or English."))
+    return language

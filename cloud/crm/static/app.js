@@ -59,7 +59,7 @@
     kept = {
       focus: active && active.closest("[id]") && active !== body ? active.closest("tr[id], [id]").id : null,
       picked: [...document.querySelectorAll(".c-pick input:checked")].map((box) => box.id),
-      open: [...document.querySelectorAll("details[open]")].length > 0,
+      open: [...document.querySelectorAll("details[id][open]")].map((details) => details.id),
     };
   });
 
@@ -70,7 +70,7 @@
       const box = document.getElementById(id);
       if (box) box.checked = true;
     }
-    if (kept.open) document.querySelectorAll("details").forEach((details) => (details.open = true));
+    for (const id of kept.open) document.getElementById(id)?.setAttribute("open", "");
     const element = kept.focus && document.getElementById(kept.focus);
     if (element && document.activeElement === body) element.focus({ preventScroll: true });
     kept = null;

@@ -31,8 +31,3 @@ def store_names(connection: Connection, chain_id: str, store_ids: set[str]) -> d
         )
     )
     return {row.id: row.name for row in rows}
-
-
-def unit_name(connection: Connection, reader: Reader) -> str:
-    """The name of the reader's own unit, for the top bar."""
-    return store_names(connection, reader.chain_id, {reader.org_unit_id}).get(reader.org_unit_id, "")

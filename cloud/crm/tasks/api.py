@@ -49,7 +49,9 @@ def list_tasks(
     """Tasks in scope, the worst and the most overdue first."""
     wanted = Wanted(tab=tab, severity=severity, store=store or None, shown=shown, page=page)
     found = service.worklist(desk.connection, desk.reader, wanted, desk.now)
-    shown_tasks = views.views(desk.connection, desk.reader, found.rows, desk.t, desk.now, page="tasks")
+    shown_tasks = views.views(
+        desk.connection, desk.reader, found.rows, desk.t, desk.now, rules=desk.rules, page="tasks"
+    )
     return TaskPage(tasks=shown_tasks, total=found.total, page=page, pages=found.pages)
 
 
@@ -90,4 +92,4 @@ def resolve_task(desk: Desk, task_id: UUID, resolution: Resolution) -> TaskView:
 
 def _one(desk: Desk, task_id: UUID) -> TaskView:
     row = service.get(desk.connection, desk.reader, task_id)
-    return views.one(desk.connection, desk.reader, row, desk.t, desk.now)
+    return views.one(desk.connection, desk.reader, row, desk.t, desk.now, rules=desk.rules)

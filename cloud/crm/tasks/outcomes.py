@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from cloud.crm.tasks.raising import Reason
 from cloud.i18n import N_
-
-EMERGENCY = 4
+from gateway.clinical import Severity
 
 
 class Effect(StrEnum):
@@ -116,6 +116,15 @@ OUTCOMES: dict[str, Outcome] = {
 }
 
 
+CLOSED_BY_ITSELF: dict[Reason, str] = {
+    Reason.OWNER_CHANGED: N_("Withdrawn: the reading turned out not to be this person's"),
+    Reason.NO_LONGER_TRUE: N_("Withdrawn: what is known of the reading has changed, and the rule no longer holds"),
+    Reason.SUPERSEDED: N_("Withdrawn: a more serious task about the same reading took its place"),
+    Reason.MEASURED_AGAIN: N_("Done: measured again as asked; the new reading is judged for itself"),
+}
+"""Why the system ended a task without a result of staff, as msgids."""
+
+
 def offered(severity: int) -> list[Outcome]:
     """The outcomes a task of this severity can have; going to hospital is asked where it is meant."""
-    return [o for o in OUTCOMES.values() if o.code != "sent_to_hospital" or severity >= EMERGENCY - 1]
+    return [o for o in OUTCOMES.values() if o.code != "sent_to_hospital" or severity >= Severity.URGENT]

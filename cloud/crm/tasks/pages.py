@@ -12,7 +12,7 @@ from cloud.crm.access import Action, require
 from cloud.crm.staff.service import names_of
 from cloud.crm.stores import service as stores_service
 from cloud.crm.tasks import service, views
-from cloud.crm.tasks.outcomes import EMERGENCY, offered
+from cloud.crm.tasks.outcomes import offered
 from cloud.crm.tasks.service import Shown, Tab, Wanted
 from cloud.crm.web import Desk, Note, Words
 from cloud.i18n import N_, SHOWN_ZONE
@@ -48,7 +48,7 @@ EVENTS = {
     "snoozed": N_("put off"),
     "woken": N_("came back"),
     "resolved": N_("closed"),
-    "withdrawn": N_("withdrawn: the reading changed owner"),
+    "withdrawn": N_("withdrawn"),
 }
 
 
@@ -75,7 +75,9 @@ def worklist(
         "tasks/list.html",
         nav="tasks",
         found=found,
-        tasks=views.views(desk.connection, desk.reader, found.rows, desk.t, desk.now, page="tasks"),
+        tasks=views.views(
+            desk.connection, desk.reader, found.rows, desk.t, desk.now, rules=desk.rules, page="tasks"
+        ),
         counts=service.tab_counts(desk.connection, desk.reader, desk.now),
         tabs=TAB_LABELS,
         empty=EMPTY[tab],
@@ -87,8 +89,7 @@ def worklist(
             "shown": shown.value if shown != "open" else "",
         },
         stores=stores_service.in_scope(desk.connection, desk.reader),
-        severities={int(s): text for s, text in clinical.words().severities.items()},
-        EMERGENCY=EMERGENCY,
+        severities=sorted(clinical.words().severities.items(), reverse=True),
     )
 
 
@@ -96,23 +97,24 @@ def worklist(
 def one_task(desk: Desk, task_id: UUID) -> HTMLResponse:
     """Why this task exists, what to say and do first, and what can come of it."""
     row = service.get(desk.connection, desk.reader, task_id)
-    task = views.one(desk.connection, desk.reader, row, desk.t, desk.now)
+    task = views.one(desk.connection, desk.reader, row, desk.t, desk.now, rules=desk.rules)
     events = service.history(desk.connection, desk.reader, task_id)
     return desk.page(
         "tasks/detail.html",
         nav="tasks",
         task=task,
-        rule=views.rule_of(row.rule_id),
-        other_rules=[views.title_of(rule_id, desk.t) for rule_id in row.other_rules],
+        rule=desk.rules.get(row.rule_id),
+        other_rules=[views.title_of(rule_id, desk.rules, desk.t) for rule_id in row.other_rules],
         words=clinical.words(),
         outcomes=offered(row.severity),
         snoozes=SNOOZES,
         events=events,
         event_words=EVENTS,
         outcome_label=views.outcome_label,
+        reason_label=views.reason_label,
         names=names_of(desk.connection, desk.reader.chain_id, {e.by_staff for e in events if e.by_staff}),
         conditions=views.condition_labels(task.member.conditions, desk.t) if task.member else [],
-        EMERGENCY=EMERGENCY,
+        EMERGENCY=clinical.Severity.EMERGENCY,
     )
 
 

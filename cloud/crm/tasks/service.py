@@ -16,9 +16,11 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from cloud import live
 from cloud.crm import errors
 from cloud.crm.access import Action, Reader, tasks_of, tasks_seen_by
-from cloud.crm.tasks.outcomes import EMERGENCY, OUTCOMES, Effect
+from cloud.crm.tasks.outcomes import OUTCOMES, Effect
+from cloud.crm.tasks.raising import OPEN
 from cloud.crm.tasks.tables import task_events, tasks
 from cloud.i18n import N_, today
+from gateway.clinical import Severity
 
 PAGE_SIZE = 50
 MIN_SNOOZE = timedelta(minutes=5)
@@ -68,7 +70,7 @@ class Page:
         return max(1, -(-self.total // PAGE_SIZE))
 
 
-_OPEN = tasks.c.status.in_(("ready", "in-progress"))
+_OPEN = tasks.c.status.in_(OPEN)
 
 
 def worklist(connection: Connection, reader: Reader, wanted: Wanted, now: datetime) -> Page:
@@ -125,6 +127,20 @@ def history(connection: Connection, reader: Reader, task_id: UUID) -> list[Any]:
     )
 
 
+def reasons(connection: Connection, reader: Reader, task_ids: set[UUID]) -> dict[UUID, str]:
+    """Why the system ended those of these tasks in scope that it ended."""
+    if not task_ids:
+        return {}
+    reason = task_events.c.detail["reason"].astext
+    rows = connection.execute(
+        tasks_seen_by(reader)
+        .join(task_events, and_(task_events.c.chain_id == tasks.c.chain_id, task_events.c.task_id == tasks.c.id))
+        .where(tasks.c.id.in_(task_ids), reason.is_not(None))
+        .with_only_columns(tasks.c.id, reason.label("reason"))
+    )
+    return {row.id: row.reason for row in rows}
+
+
 def last_contacts(connection: Connection, reader: Reader, member_ids: set[UUID]) -> dict[UUID, Any]:
     """For each member the newest event that reports how somebody reached them (at, outcome)."""
     if not member_ids:
@@ -172,7 +188,7 @@ def release(connection: Connection, reader: Reader, task_id: UUID, now: datetime
 def snooze(connection: Connection, reader: Reader, task_id: UUID, until: datetime, now: datetime) -> None:
     """Takes a task off the lists until then; it comes back by itself. An emergency cannot be put off."""
     task = get(connection, reader, task_id)
-    if task.severity >= EMERGENCY:
+    if task.severity >= Severity.EMERGENCY:
         raise errors.unusable(
             N_("An emergency cannot be put off."),
             N_("Act on it now, or put it back into the pool so that somebody else can."),
@@ -219,7 +235,7 @@ def resolve(connection: Connection, reader: Reader, task_id: UUID, code: str, no
             }
         case Effect.LATER:
             what = "snoozed"
-            until = None if task.severity >= EMERGENCY else now + (outcome.after or timedelta())
+            until = None if task.severity >= Severity.EMERGENCY else now + (outcome.after or timedelta())
             changes = {"status": "in-progress", "owner_staff_id": reader.staff_id, "snooze_until": until}
             detail |= {"until": until.isoformat()} if until else {}
     done = connection.execute(update(tasks).where(_key(task), _OPEN, _mine_or_pool(reader)).values(**changes))

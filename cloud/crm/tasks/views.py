@@ -3,10 +3,9 @@
 The same shapes are the API's answers, so a page and a program never see two truths.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -19,8 +18,9 @@ from cloud.crm.readings import ReadingView, person_of, view
 from cloud.crm.staff.service import names_of
 from cloud.crm.stores.service import store_names
 from cloud.crm.tasks import service
-from cloud.crm.tasks.outcomes import OUTCOMES
-from cloud.i18n import Translator
+from cloud.crm.tasks.outcomes import CLOSED_BY_ITSELF, OUTCOMES
+from cloud.crm.tasks.raising import OPEN, Reason
+from cloud.i18n import N_, Translator
 from cloud.ledger import store
 from cloud.ledger.tables import readings
 from gateway import clinical
@@ -61,30 +61,58 @@ class TaskView:
     open: bool
     outcome: str | None
     outcome_label: str | None
+    ended: str  # how, in words: the result, or why the system closed it; empty while it is open
     closed_at: datetime | None
     last_contact: Contact | None
 
 
 def views(
-    connection: Connection, reader: Reader, rows: Sequence[Any], t: Translator, now: datetime, *, page: str
+    connection: Connection,
+    reader: Reader,
+    rows: Sequence[Any],
+    t: Translator,
+    now: datetime,
+    *,
+    rules: Mapping[str, clinical.Rule],
+    page: str,
 ) -> list[TaskView]:
     """`rows` of the task service, dressed for a list; members shown are recorded under `page`."""
-    dressed = _dressed(connection, reader, rows, t, now)
-    shown = [task.member.id for task in dressed if task.member is not None]
-    audit.saw_listed(connection, reader, shown, page, now)
+    dressed = _dressed(connection, reader, rows, t, now, rules)
+    audit.saw_listed(connection, reader, {id_ for task in dressed for id_ in _shown(task)}, page, now)
     return dressed
 
 
-def one(connection: Connection, reader: Reader, row: Any, t: Translator, now: datetime) -> TaskView:
+def one(
+    connection: Connection,
+    reader: Reader,
+    row: Any,
+    t: Translator,
+    now: datetime,
+    *,
+    rules: Mapping[str, clinical.Rule],
+) -> TaskView:
     """One task opened by itself; the view of its member is recorded each time."""
-    (task,) = _dressed(connection, reader, [row], t, now)
-    if task.member is not None:
-        audit.saw(connection, reader, task.member.id, "task")
+    (task,) = _dressed(connection, reader, [row], t, now, rules)
+    for member_id in _shown(task):
+        audit.saw(connection, reader, member_id, "task")
     return task
 
 
+def _shown(task: TaskView) -> set[UUID]:
+    """The members of whom this shows something: another store's member by the reading alone."""
+    shown = {task.member.id} if task.member is not None else set()
+    if task.reading is not None and task.reading.member_id is not None:
+        shown.add(task.reading.member_id)
+    return shown
+
+
 def _dressed(
-    connection: Connection, reader: Reader, rows: Sequence[Any], t: Translator, now: datetime
+    connection: Connection,
+    reader: Reader,
+    rows: Sequence[Any],
+    t: Translator,
+    now: datetime,
+    rules: Mapping[str, clinical.Rule],
 ) -> list[TaskView]:
     today = members_service.shown_date(now)
     people = members_service.rows_of(connection, reader, {row.member_id for row in rows if row.member_id})
@@ -100,6 +128,8 @@ def _dressed(
     owners = names_of(connection, reader.chain_id, {row.owner_staff_id for row in rows if row.owner_staff_id})
     stores = store_names(connection, reader.chain_id, {row.store_id for row in rows})
     contacts = service.last_contacts(connection, reader, set(people))
+    by_itself = {row.id for row in rows if row.status not in OPEN and row.outcome is None}
+    reasons = service.reasons(connection, reader, by_itself)
     return [
         _view(
             row,
@@ -112,6 +142,8 @@ def _dressed(
             mine=row.owner_staff_id == reader.staff_id,
             store_name=stores.get(row.store_id, row.store_id),
             contact=contacts.get(row.member_id),
+            title=title_of(row.rule_id, rules, t),
+            reason=reasons.get(row.id),
             t=t,
         )
         for row in rows
@@ -128,12 +160,14 @@ def _view(
     mine: bool,
     store_name: str,
     contact: Any,
+    title: str,
+    reason: str | None,
     t: Translator,
 ) -> TaskView:
     words = clinical.words()
     return TaskView(
         id=row.id,
-        title=title_of(row.rule_id, t),
+        title=title,
         rule_id=row.rule_id,
         rule_version=row.rule_version,
         severity=row.severity,
@@ -151,9 +185,10 @@ def _view(
         snooze_until=row.snooze_until,
         owner=owner,
         mine=mine,
-        open=row.status in ("ready", "in-progress"),
+        open=row.status in OPEN,
         outcome=row.outcome,
         outcome_label=outcome_label(row.outcome, t),
+        ended="" if row.status in OPEN else outcome_label(row.outcome, t) or reason_label(reason, t),
         closed_at=row.closed_at,
         last_contact=Contact(
             at=contact.at, outcome=contact.outcome, label=outcome_label(contact.outcome, t) or contact.outcome
@@ -170,26 +205,21 @@ def outcome_label(code: str | None, t: Translator) -> str | None:
     return t(OUTCOMES[code].label) if code in OUTCOMES else code
 
 
+def reason_label(code: str | None, t: Translator) -> str:
+    """Why the system closed a task, in words; a code of another release is named as no reason we know."""
+    return t(CLOSED_BY_ITSELF[Reason(code)]) if code in CLOSED_BY_ITSELF else t(N_("Withdrawn"))
+
+
 def condition_labels(codes: Sequence[str], t: Translator) -> list[str]:
     """Conditions in words."""
     known = clinical.words().conditions
     return [_pair(known.get(code), t, code) for code in codes]
 
 
-def title_of(rule_id: str, t: Translator) -> str:
-    """A rule's name; an id that the library has no more stays as it is."""
-    rule = rule_of(rule_id)
+def title_of(rule_id: str, rules: Mapping[str, clinical.Rule], t: Translator) -> str:
+    """A rule's name; an id that the chain's rules have no more stays as it is."""
+    rule = rules.get(rule_id)
     return _pair(rule.name, t, rule_id) if rule is not None else rule_id
-
-
-def rule_of(rule_id: str) -> clinical.Rule | None:
-    """The rule of this id in today's library."""
-    return _library().get(rule_id)
-
-
-@cache
-def _library() -> dict[str, clinical.Rule]:
-    return {rule.id: rule for rule in clinical.library()}
 
 
 def _pair(text: clinical.Text | None, t: Translator, otherwise: str) -> str:

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form
 from fastapi.responses import HTMLResponse, Response
 
+from cloud.crm import audit
 from cloud.crm.access import Action, present, require
 from cloud.crm.members import service as members_service
 from cloud.crm.readings import person_of, view
@@ -29,6 +30,7 @@ def waiting(desk: Desk) -> HTMLResponse:
     owners = members_service.rows_of(
         desk.connection, desk.reader, {c.reading.member_id for c in claimed if c.reading.member_id}
     )
+    audit.saw_listed(desk.connection, desk.reader, owners, "unclaimed", desk.now)
     nobody = person_of(None, today)
     return desk.page(
         "unclaimed/list.html",

@@ -11,14 +11,12 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from cloud import live
 from cloud.crm import audit, errors
 from cloud.crm.access import Action, Reader, readings_of, require, store_ids
-from cloud.crm.errors import Problem
 from cloud.crm.members import service as members_service
 from cloud.i18n import N_
 from cloud.ledger import store
-from cloud.ledger.store import LedgerReading, OwnerRefused
+from cloud.ledger.store import LedgerReading, Refused
 from cloud.ledger.tables import attributions, readings
 from cloud.ledger.words import Refusal
 
@@ -80,8 +78,8 @@ def claim(
     audit.saw(connection, reader, member_id, "claim")
     try:
         store.claim(connection, reader.chain_id, set(reading_ids), member_id, reader.staff_id, now)
-    except OwnerRefused as refused:
-        raise _words(refused) from None
+    except Refused as refused:
+        raise errors.refused(refused) from None
 
 
 def undo(connection: Connection, reader: Reader, reading_id: UUID, now: datetime) -> None:
@@ -91,16 +89,17 @@ def undo(connection: Connection, reader: Reader, reading_id: UUID, now: datetime
         audit.saw(connection, reader, row.member_id, "claim")
     try:
         store.undo(connection, reader.chain_id, reading_id, reader.staff_id, now)
-    except OwnerRefused as refused:
-        raise _words(refused) from None
-    if row.member_id is not None:
-        # The member's own store looks at the member's page, wherever the reading was taken.
-        live.announce(connection, chain_id=reader.chain_id, store_ids=store_ids(connection, reader), what="claim")
+    except Refused as refused:
+        raise errors.refused(refused) from None
 
 
 def chosen(connection: Connection, reader: Reader, reading_ids: Sequence[UUID]) -> list[LedgerReading]:
-    """The readings somebody is about to claim, as long as all are theirs to see; raises not_found."""
-    return list(_must_see(connection, reader, set(reading_ids)))
+    """The readings somebody is about to claim; raises not_found, or a conflict when one has an owner by now."""
+    found = list(_must_see(connection, reader, set(reading_ids)))
+    for row in found:
+        if row.member_id is not None:
+            raise errors.refused(Refused(Refusal.ALREADY_CLAIMED, row.id))
+    return found
 
 
 def _must_see(connection: Connection, reader: Reader, reading_ids: set[UUID]) -> Sequence[LedgerReading]:
@@ -110,17 +109,3 @@ def _must_see(connection: Connection, reader: Reader, reading_ids: set[UUID]) ->
     if set(seen) != reading_ids:
         raise errors.not_found()
     return store.by_ids(connection, reader.chain_id, reading_ids)
-
-
-_REFUSALS = {
-    Refusal.UNKNOWN_READING: N_("This reading is not in the ledger."),
-    Refusal.UNKNOWN_MEMBER: N_("There is no such member."),
-    Refusal.NOT_A_PATIENT_READING: N_("This was a control-solution test of the meter, not a person's reading."),
-    Refusal.REJECTED: N_("This value cannot be true, so it is kept as evidence only. Measure again."),
-    Refusal.ALREADY_CLAIMED: N_("This reading already belongs to somebody else. Undo that first if it was wrong."),
-    Refusal.NOT_CLAIMED: N_("This reading belongs to nobody, so there is nothing to undo."),
-}
-
-
-def _words(refused: OwnerRefused) -> Problem:
-    return errors.conflict(_REFUSALS[refused.reason])

@@ -131,6 +131,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("chain_id", "reading_id", "seq", name=op.f("pk_attributions")),
     )
     op.create_table(
+        "meal_corrections",
+        sa.Column("seq", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("chain_id", sa.Text(), nullable=False),
+        sa.Column("reading_id", sa.Uuid(), nullable=False),
+        sa.Column("was", sa.Text(), nullable=False),
+        sa.Column("meal", sa.Text(), nullable=False),
+        sa.Column("by_staff", sa.Uuid(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("chain_id", "reading_id", "seq", name=op.f("pk_meal_corrections")),
+    )
+    op.create_table(
         "gateways",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("chain_id", sa.Text(), nullable=False),
@@ -292,6 +303,7 @@ def downgrade() -> None:
     op.drop_table("members")
     op.drop_index("ix_gateways_store", table_name="gateways")
     op.drop_table("gateways")
+    op.drop_table("meal_corrections")
     op.drop_table("attributions")
     op.drop_index("ix_work_reader", table_name="work", postgresql_where=sa.text("parked_at IS NULL"))
     op.drop_table("work")

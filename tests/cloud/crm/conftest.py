@@ -26,7 +26,7 @@ from cloud.demo.servers import Postgres
 from cloud.ledger import store as ledger
 from gateway.wire import codec
 from gateway.wire.messages import Device, Reading, TakenAt, TimeQuality
-from gateway.wire.vocabulary import Kind, Meal
+from gateway.wire.vocabulary import Kind, Meal, OffScale
 
 SPACE = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 PASSWORD = "correct horse battery"
@@ -73,7 +73,15 @@ def id_of(name: str) -> UUID:
     return uuid5(SPACE, name)
 
 
-def reading(name: str, kind: Kind, at: datetime, values: dict[str, str], *, meal: Meal = Meal.UNKNOWN) -> Reading:
+def reading(
+    name: str,
+    kind: Kind,
+    at: datetime,
+    values: dict[str, str],
+    *,
+    meal: Meal = Meal.UNKNOWN,
+    off_scale: dict[str, OffScale] | None = None,
+) -> Reading:
     """A plausible reading of a counter's meter."""
     return Reading(
         id=id_of(name),
@@ -86,6 +94,7 @@ def reading(name: str, kind: Kind, at: datetime, values: dict[str, str], *, meal
         conversation=id_of("conversation"),
         driver="ble.test",
         values={quantity: Decimal(value) for quantity, value in values.items()},
+        off_scale=off_scale or {},
         meal=meal,
     )
 

@@ -1,16 +1,23 @@
 """Who sees what, route by route: generated from the application's routes, so a new route is covered on its own."""
 
+import asyncio
 import re
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, delete, select
 
+from cloud import live
 from cloud.crm.access import ALLOWED, Action, Role, masked_name, masked_phone
 from cloud.crm.members.tables import member_views
-from tests.cloud.crm.conftest import MEMBERS, PHONES, STAFF, id_of
+from cloud.crm.web import COOKIE
+from cloud.ledger.tables import readings
+from tests.cloud.crm.conftest import MEMBERS, PHONES, STAFF, add_task, id_of
 
 OPEN_TO_ALL = {"/login", "/login/language", "/healthz", "/metrics"}
 """Routes that answer without a session; everything else has to refuse."""
@@ -23,6 +30,7 @@ FORMS = {
     "/members/search": {"asked": "5678"},
     "/unclaimed/find": {"reading": str(id_of("free_n")), "asked": "5678"},
     "/unclaimed/claim": {"reading": str(id_of("free_n")), "member": str(id_of("张桂兰"))},
+    "/readings/{reading_id}/meal": {"meal": "fasting"},
     "/language": {"language": "zh"},
 }
 BODIES = {
@@ -33,17 +41,22 @@ BODIES = {
 }
 
 
-def routes(app: FastAPI) -> list[tuple[str, str]]:
-    """(method, path) of every route that is not a file or a stream."""
+def endpoints(app: FastAPI) -> list[APIRoute]:
+    """Every route that is not a file."""
 
     def walk(parent):
         for route in parent:
             if isinstance(route, APIRoute):
-                yield from ((method, route.path) for method in sorted(route.methods) if method != "HEAD")
+                yield route
             elif hasattr(route, "original_router"):  # a router included by reference
                 yield from walk(route.original_router.routes)
 
-    found = [pair for pair in walk(app.routes) if pair[1] != "/events"]
+    return list(walk(app.routes))
+
+
+def routes(app: FastAPI) -> list[tuple[str, str]]:
+    """(method, path) of each."""
+    found = [(method, route.path) for route in endpoints(app) for method in sorted(route.methods - {"HEAD"})]
     assert len(found) > 25, found
     return found
 
@@ -56,11 +69,61 @@ def filled(path: str) -> str:
 def ask(person, method: str, path: str):
     """Calls a route as its page or program would."""
     where = filled(path)
+    if path == "/events":
+        return asyncio.run(first_news(person))
     if method == "GET":
         return person.get(where)
     if path.startswith("/api/"):
         return person.api(where, **BODIES.get(path, {}))
     return person.post(where, **FORMS.get(path, {}))
+
+
+@dataclass
+class Stream:
+    """One open `/events`, driven as a server does: a client that waits for the whole answer never gets it."""
+
+    app: FastAPI
+    token: str
+    status_code: int = 0
+    text: str = ""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    grown: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __aenter__(self):
+        scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1",
+            "method": "GET", "scheme": "http", "path": "/events", "raw_path": b"/events", "query_string": b"",
+            "root_path": "", "client": ("127.0.0.1", 1), "server": ("testserver", 80),
+            "headers": [(b"host", b"testserver"), (b"cookie", f"{COOKIE}={self.token}".encode())],
+        }  # fmt: skip
+        self.task = asyncio.create_task(self.app(scope, asyncio.Event().wait, self.send))
+        await self.until("")
+        return self
+
+    async def __aexit__(self, *_error):
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+    async def send(self, message):
+        """See ASGI."""
+        if message["type"] == "http.response.start":
+            self.status_code, self.headers = message["status"], message["headers"]
+        else:
+            self.text += message["body"].decode()
+        self.grown.set()
+
+    async def until(self, words: str):
+        """Waits for the answer to begin and to hold `words`."""
+        async with asyncio.timeout(20):
+            while not self.status_code or words not in self.text:
+                await self.grown.wait()
+                self.grown.clear()
+
+
+async def first_news(person) -> Stream:
+    """What `/events` begins with for this person."""
+    async with Stream(person.client.app, person.client.cookies[COOKIE]) as stream:
+        return stream
 
 
 def test_without_a_session_every_route_refuses(app, visitor):
@@ -92,6 +155,28 @@ def test_staff_of_another_store_or_chain_get_nothing(app, as_, login):
             assert word not in answer.text, (login, method, path, word)
 
 
+def test_the_stream_of_news_tells_everybody_of_their_own_stores_and_of_no_others(app, as_, engine):
+    tokens = {login: as_(login).client.cookies[COOKIE] for login in STAFF}
+
+    async def play():
+        async with app.state.hub as hub, AsyncExitStack() as stack:
+            await asyncio.wait_for(hub.connected.wait(), 20)
+            streams = {
+                login: await stack.enter_async_context(Stream(app, token)) for login, token in tokens.items()
+            }
+            with engine.begin() as connection:
+                live.announce(connection, chain_id="kang", store_ids=["n01"], what="task")
+            for chain, stores in (("kang", ["n01", "s01"]), ("yi", ["e01"])):
+                with engine.begin() as connection:
+                    live.announce(connection, chain_id=chain, store_ids=stores, what="claim")
+            for stream in streams.values():
+                await stream.until("event: claim")
+            return {login: "event: task" in stream.text for login, stream in streams.items()}
+
+    told = asyncio.run(play())
+    assert told == {login: login not in STRANGERS for login in STAFF}
+
+
 def test_what_is_out_of_scope_looks_exactly_like_what_does_not_exist(as_):
     person = as_("other_store")
     for path in ("/tasks/{}", "/members/{}", "/api/v1/tasks/{}", "/api/v1/members/{}"):
@@ -110,7 +195,7 @@ def test_own_store_is_served_as_far_as_the_role_goes(app, as_, login):
         answer = ask(person, method, path)
         fleet = "gateways" in path
         allowed = role in ALLOWED and (
-            path in ("/", "/api/v1/me") or (Action.SEE_FLEET if fleet else Action.CARE) in ALLOWED[role]
+            path in ("/", "/api/v1/me", "/events") or (Action.SEE_FLEET if fleet else Action.CARE) in ALLOWED[role]
         )
         assert (answer.status_code < 400) == allowed, (login, path, answer.status_code)
         if not allowed:
@@ -158,7 +243,45 @@ def views(engine: Engine, member: str) -> list[tuple[str, str]]:
         return [(logins[row.staff_id], row.page) for row in rows]
 
 
-def test_every_view_of_a_member_is_recorded(as_, engine):
+def shown_in(text: str, owned: dict[str, set[str]]) -> Iterable[str]:
+    """Members of whom an answer shows anything: name, card, id, or one of their readings."""
+    for name, (_chain, _store, code, *_) in MEMBERS.items():
+        marks = {name, masked_name(name), code, str(id_of(name))} | owned[name]
+        if any(mark in text for mark in marks):
+            yield name
+
+
+@pytest.mark.parametrize("about", ["free_n", "bp0", "glucose0"])
+def test_whatever_route_shows_a_member_records_the_view(app, as_, engine, monkeypatch, about):
+    """Also where the reading has an owner already, and where a task is about another store's member."""
+    person = as_("manager")
+    as_("clerk").post("/unclaimed/claim", reading=str(id_of("free_n2")), member=str(id_of("刘建国")))
+    with engine.begin() as connection:
+        add_task(connection, "task_guest", member="杨秀英", about="bp_south", rule="BP-001", severity=4)
+        owned = {name: set() for name in MEMBERS}
+        by_id = {id_of(name): name for name in MEMBERS}
+        for row in connection.execute(select(readings.c.id, readings.c.member_id)):
+            if row.member_id:
+                owned[by_id[row.member_id]].add(str(row.id))
+    monkeypatch.setitem(IDS, "reading_id", about)
+    for path in ("/unclaimed/find", "/unclaimed/claim"):
+        monkeypatch.setitem(FORMS, path, FORMS[path] | {"reading": str(id_of(about))})
+    showing = set()
+    extra = [("GET", "/tasks?tab=all"), ("GET", f"/tasks/{id_of('task_guest')}")]
+    asked = [pair for pair in routes(app) if pair[1] != "/logout"] + extra
+    # Those that read first, while the task is open and the reading still belongs to whom it did.
+    for method, path in sorted(asked, key=lambda pair: pair[0] != "GET"):
+        with engine.begin() as connection:
+            connection.execute(delete(member_views))
+        answer = ask(person, method, path)
+        for name in shown_in(answer.text, owned):
+            seen = views(engine, name)
+            assert {login for login, _ in seen} == {"manager"}, (method, path, name)
+            showing.add(path)
+    assert {"/unclaimed", "/tasks", "/members/search", "/members/{member_id}", "/tasks/{task_id}"} <= showing
+
+
+def test_the_records_say_on_which_page(as_, engine):
     clerk = as_("clerk")
     clerk.get(f"/members/{id_of('张桂兰')}")
     clerk.get(f"/tasks/{id_of('task_n')}")

@@ -20,9 +20,12 @@ from cloud import config
 from cloud.crm.app import create_app
 from cloud.demo.servers import free_port
 from tests.cloud.crm.conftest import id_of
+from tests.cloud.crm.test_access import FORMS, endpoints, filled
 
 EXAMPLES = int(os.environ.get("KANGDOCK_SCHEMA_EXAMPLES", "10"))
 """Per endpoint: enough for every kind of wrong value in half a minute; more on request."""
+ASKING = ("manager", "specialist", "engineer", "other_chain")
+"""In scope with every right, with some, without any, and in another chain."""
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
@@ -40,7 +43,7 @@ KNOWN = {"task_id": "task_n", "member_id": "张桂兰", "reading_id": "free_n"}
 
 @pytest.mark.parametrize(("label", "mode"), OPERATIONS)
 def test_nothing_sent_to_the_api_breaks_it(app, as_, label, mode):
-    person = as_("manager")
+    people = {login: as_(login) for login in ASKING}
     schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", app)
     operation = schema[label.split(" ")[1]][label.split(" ")[0]]
 
@@ -55,6 +58,7 @@ def test_nothing_sent_to_the_api_breaks_it(app, as_, label, mode):
             # Some of the generated ids are somebody's, or nothing behind the id would be reached.
             if name in (case.path_parameters or {}) and data.draw(st.booleans()):
                 case.path_parameters[name] = str(id_of(known))
+        person = people[data.draw(st.sampled_from(ASKING))]
         headers = {"X-CSRF-Token": person.csrf}
         case.call_and_validate(headers=headers, cookies=dict(person.client.cookies), checks=CHECKS)
 
@@ -75,22 +79,60 @@ def test_every_answer_of_the_api_has_a_model(app):
 @pytest.mark.parametrize(
     ("path", "form"),
     [
-        ("/tasks/{}/snooze", {"until": "\x00"}),
         ("/tasks/{}/resolve", {"outcome": "no_answer", "note": "x" * 1001}),
-        ("/tasks/{}/resolve", {"outcome": "\ud7ff\x00"}),
         ("/tasks/not-an-id/claim", {}),
         ("/members/search", {"asked": "%"}),
         ("/members/search", {"asked": "x" * 5000}),
-        ("/unclaimed/claim", {"reading": "nonsense", "member": "1"}),
         ("/unclaimed/find", {}),
         ("/language", {"language": "x" * 900}),
     ],
 )
 def test_a_form_filled_in_wrongly_is_answered_in_words(as_, path, form):
-    answer = as_("clerk").post(path.format(id_of("task_n")), **form)
-    assert 400 <= answer.status_code < 500
-    assert "下一步怎么做" in answer.text
+    told_in_words(as_("clerk").post(path.format(id_of("task_n")), **form))
+
+
+FREE_TEXT = {"back", "note", "asked", "login", "password"}
+"""Fields in which "nonsense" may well be what somebody meant."""
+
+
+def test_no_form_takes_nonsense_in_any_of_its_fields(app, as_):
+    clerk, tried = as_("clerk"), set()
+    for method, path, fields in forms(app):
+        for name in fields:
+            right = FORMS.get(path, {})
+            for wrong in ("\x00", "nonsense"):
+                if (name == "password") or (name in FREE_TEXT and wrong == "nonsense"):
+                    continue
+                answer = clerk.client.request(
+                    method, filled(path), data={"csrf": clerk.csrf, **right, name: wrong}, follow_redirects=False
+                )
+                told_in_words(answer, path, name)
+                tried.add((path, name))
+    assert {
+        ("/language", "language"),
+        ("/login/language", "language"),
+        ("/readings/{reading_id}/meal", "meal"),
+    } <= tried
+    assert len(tried) > 15, tried
+
+
+def forms(app):
+    """(method, path, names of the fields) of every page that takes a form."""
+    for route in endpoints(app):
+        for method in route.methods - {"GET", "HEAD"}:
+            if not route.path.startswith("/api/"):
+                yield method, route.path, [param.name for param in route.dependant.body_params]
+
+
+def told_in_words(answer, *what):
+    """Refused, and what to do next is said."""
+    assert 400 <= answer.status_code < 500, (what, answer.status_code)
+    assert "下一步怎么做" in answer.text, what
     assert "Traceback" not in answer.text
+
+
+def test_the_wrong_language_is_refused_before_signing_in_as_well(visitor):
+    told_in_words(visitor.post("/login/language", data={"language": "fr"}, follow_redirects=False))
 
 
 def test_too_much_is_refused_before_it_is_read(as_):

@@ -2,8 +2,10 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -12,7 +14,12 @@ from sqlalchemy import Engine
 from cloud import live
 from cloud.demo import debian
 from cloud.demo.servers import free_port
-from tests.cloud.crm.conftest import PASSWORD, add_task, id_of
+from cloud.ingest import intake
+from cloud.ingest.intake import Delivery
+from gateway.wire import codec, topics
+from gateway.wire.messages import Batch, Visit
+from gateway.wire.vocabulary import Kind
+from tests.cloud.crm.conftest import PASSWORD, add_task, id_of, keep, reading
 
 CHROMIUM = Path(debian.find("chromium") or "/usr/bin/chromium")
 FLAGS = [
@@ -211,6 +218,45 @@ def test_a_telephone_shows_cards_and_never_scrolls_sideways(context):
     heights = page.locator(".c-act button").evaluate_all("all => all.map((one) => one.offsetHeight)")
     assert heights
     assert min(heights) >= 44
+
+
+def test_a_members_page_shows_a_reading_taken_in_another_store_by_itself(context, engine: Engine):
+    page = sign_in(context)
+    page.goto(f"/members/{id_of('张桂兰')}")
+    expect(page.locator("body:not(.lost)")).to_be_visible()
+    expect(page.locator("#readings")).not_to_contain_text("612")
+    at = datetime.now(UTC)
+    taken = reading("away", Kind.URIC_ACID, at, {"urate_umol_l": "612"})
+    taken = msgspec.structs.replace(
+        taken, visit=Visit(id=id_of("visit"), code="M10001", slot="counter", opened=at)
+    )
+    batch = Batch(id=id_of("batch"), gateway="gw-s01", sent=at, readings=(taken,))
+    with engine.begin() as connection:
+        intake.accept(
+            connection, [Delivery(topic=topics.batch("gw-s01", batch.id), payload=codec.encode(batch))], at
+        )
+    expect(page.locator("#readings")).to_contain_text("612")
+    expect(page.locator("#chart-uric_acid[data-drawn]")).to_be_visible()
+
+
+def test_one_touch_says_when_a_glucose_was_taken(context, engine: Engine):
+    with engine.begin() as connection:
+        at = datetime.now(UTC) - timedelta(hours=1)
+        asked = reading("asked", Kind.GLUCOSE, at, {"glucose_mmol_l": "7.2"})
+        keep(connection, "kang", "n01", "刘建国", asked)
+    page = sign_in(context)
+    page.goto(f"/members/{id_of('刘建国')}")
+    page.locator(f"#meal-{id_of('asked')}").get_by_role("button", name="空腹").click()
+    expect(page.locator("#readings tbody tr")).to_contain_text("血糖 · 空腹")
+    expect(page.locator("#chart-glucose[data-drawn]")).to_be_visible()
+    page.get_by_text("店员补充").click()
+    page.locator(f"#meal-{id_of('asked')}").get_by_role("button", name="随机").click()
+    expect(page.locator("#readings tbody tr")).to_contain_text("血糖 · 随机")
+    page.goto("/unclaimed")
+    page.check(f"#pick-{id_of('free_n2')}")
+    page.locator(f"#meal-{id_of('free_n')}").get_by_role("button", name="餐前").click()
+    expect(page.locator(f"#reading-{id_of('free_n')} .meal")).to_have_text("餐前")
+    expect(page.locator(f"#pick-{id_of('free_n2')}")).to_be_checked()
 
 
 def test_choices_survive_a_refresh(context, engine: Engine):

@@ -9,7 +9,7 @@ from cloud.crm.members import chart
 from cloud.i18n import Translator
 from cloud.ledger import store
 from gateway.clinical import Person
-from gateway.wire.vocabulary import Kind, Meal
+from gateway.wire.vocabulary import Kind, Meal, OffScale
 from tests.cloud.crm.conftest import id_of, keep, reading
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
@@ -75,3 +75,57 @@ def test_a_critical_value_is_larger_and_has_its_word(engine):
 
 def test_what_lies_outside_the_span_is_left_out(engine):
     assert drawn(engine, YOUNG, pressure("b1", 120), span_days=90) == []
+
+
+def beyond(name: str, days_ago: int, which: OffScale, meal: Meal = Meal.FASTING):
+    """A glucose without a number."""
+    at = NOW - timedelta(days=days_ago)
+    return reading(name, Kind.GLUCOSE, at, {}, meal=meal, off_scale={"glucose_mmol_l": which})
+
+
+def test_hi_and_lo_stand_at_the_edges_and_at_no_number(engine):
+    (made,) = drawn(
+        engine,
+        YOUNG,
+        glucose("f1", 3, "6.1", Meal.FASTING),
+        beyond("hi", 2, OffScale.HI),
+        beyond("lo", 1, OffScale.LO),
+    )
+    numbers, edges = made.option["series"]
+    assert [point["value"][1] for point in numbers["data"]] == [Decimal("6.1")]
+    high, low = edges["data"]
+    axis = made.option["yAxis"][edges["yAxisIndex"]]
+    assert (axis["min"], axis["max"], axis["show"]) == (0, 1, False)  # not the axis of the values
+    assert high["value"][1] > Decimal("0.9")
+    assert low["value"][1] < Decimal("0.1")
+    assert (edges["symbol"], high["symbolRotate"], low["symbolRotate"]) == ("triangle", 0, 180)
+    assert "空腹 HI  危急 ↑↑" in high["text"]
+    assert "空腹 LO  危急 ↓↓" in low["text"]
+    for word in ("HI", "LO", "2026-11-19"):
+        assert word in made.beyond
+        assert word in made.option["aria"]["label"]["description"]
+    assert made.points == len(numbers["data"]) + len(edges["data"]) == 3
+
+
+def test_a_chart_of_nothing_but_hi_shows_no_scale(engine):
+    (made,) = drawn(engine, YOUNG, beyond("hi", 2, OffScale.HI))
+    assert made.option["yAxis"][0]["show"] is False
+    assert [len(series["data"]) for series in made.option["series"]] == [1]
+
+
+def test_temperature_and_oxygen_are_drawn_too(engine):
+    at = NOW - timedelta(days=1)
+    made = drawn(
+        engine,
+        YOUNG,
+        reading("warm", Kind.BODY_TEMPERATURE, at, {"body_temperature_cel": "38.4"}),
+        reading("air", Kind.OXYGEN_SATURATION, at, {"spo2_percent": "96", "pulse_per_min": "80"}),
+    )
+    assert {chart.kind: chart.option["series"][0]["data"][0]["value"][1] for chart in made} == {
+        "body_temperature": Decimal("38.4"),
+        "oxygen_saturation": Decimal(96),
+    }
+
+
+def test_every_kind_people_follow_has_a_chart():
+    assert set(Kind) - set(chart.CHARTED) == {Kind.KETONE}  # taken when ill, not followed over time

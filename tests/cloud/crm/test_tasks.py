@@ -2,13 +2,21 @@
 
 import threading
 from datetime import UTC, datetime, timedelta
+from html import unescape
+from importlib import resources
 
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import Engine, select, update
 
-from cloud.crm.tasks.outcomes import OUTCOMES, Effect, offered
+from cloud import config
+from cloud.crm.app import create_app
+from cloud.crm.tasks.outcomes import CLOSED_BY_ITSELF, OUTCOMES, Effect, offered
+from cloud.crm.tasks.raising import Reason, answer, withdraw
 from cloud.crm.tasks.tables import task_events, tasks
-from tests.cloud.crm.conftest import add_task, id_of
+from cloud.i18n import Translator
+from gateway.clinical import library
+from tests.cloud.crm.conftest import PASSWORD, add_task, id_of
 
 
 def task(engine: Engine, name: str = "task_n"):
@@ -158,6 +166,50 @@ def test_a_task_says_why_and_what_to_say(as_):
     for words in ("2.7", "危急", "GL-002", "怎么说", "先做这几步", "不能替代医生"):
         assert words in page
     assert "168/102" in as_("clerk").get(f"/tasks/{id_of('task_n')}").text
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_a_task_that_ended_by_itself_says_why(as_, engine, reason):
+    with engine.begin() as connection:
+        if reason is Reason.MEASURED_AGAIN:  # a high repeat: done as asked, and the system has no result to give
+            answer(connection, "kang", {id_of("task_n"): id_of("bp9")}, datetime.now(UTC), outcome=None)
+        else:
+            withdraw(connection, "kang", {id_of("task_n"): reason}, datetime.now(UTC))
+    clerk = as_("clerk")
+    for words in (Translator("zh")(CLOSED_BY_ITSELF[reason]), CLOSED_BY_ITSELF[reason]):
+        for path in (f"/tasks/{id_of('task_n')}", "/tasks?tab=all&shown=closed", f"/members/{id_of('张桂兰')}"):
+            page = unescape(clerk.get(path).text)
+            assert words in page, (path, words)
+            assert sum(CLOSED_BY_ITSELF[other] in page for other in Reason if other is not reason) == 0
+        clerk.post("/language", language="en")
+
+
+def test_a_result_of_staff_is_told_as_theirs(as_, engine):
+    with engine.begin() as connection:
+        answer(connection, "kang", {id_of("task_n"): id_of("bp9")}, datetime.now(UTC), outcome="remeasured_normal")
+    assert "复测" in as_("clerk").get(f"/api/v1/tasks/{id_of('task_n')}").json()["ended"]
+
+
+def test_the_chains_own_rules_give_a_task_its_words(database, tmp_path):
+    for file in resources.files("gateway.clinical").joinpath("library").iterdir():
+        if file.name.endswith(".toml"):
+            content = file.read_text("utf-8")
+            for key in ('name = { zh = "', 'say.zh = "'):
+                content = content.replace(key, f"{key}本店：")
+            (tmp_path / file.name).write_text(content, "utf-8")
+    own = next(rule for rule in library(tmp_path) if rule.id == "GL-002")
+    settings = config.load({"DATABASE_URL": database, "KANGDOCK_MODE": "demo", "KANGDOCK_RULES": str(tmp_path)})
+    app = create_app(settings)
+    with app.state.engine.begin() as connection:
+        add_task(connection, "own", about="glucose9", rule=own.id)
+    client = TestClient(app)
+    client.post("/login", data={"login": "clerk", "password": PASSWORD})
+    page = unescape(client.get(f"/tasks/{id_of('own')}").text)
+    assert own.name.zh.startswith("本店：")
+    assert own.name.zh in page
+    assert own.say.zh in page
+    assert page.count("本店：") >= 2
+    app.state.engine.dispose()
 
 
 def test_hospital_is_offered_where_it_is_meant():

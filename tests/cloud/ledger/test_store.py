@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 from cloud import db
 from cloud.ledger import store
-from cloud.ledger.store import NewReading, OwnerRefused
+from cloud.ledger.store import NewReading, Refused
 from cloud.ledger.words import ADVICE, How, Refusal
 from gateway.wire import codec
 from gateway.wire.messages import Device, Purpose, Quality, Reading
@@ -133,7 +133,7 @@ def test_what_cannot_be_claimed_is_refused_with_advice(
     ledger: Engine, kept: Reading, member: UUID, chain: str, reason: Refusal
 ) -> None:
     keep(ledger, kept, reading(2))
-    with pytest.raises(OwnerRefused) as refused:
+    with pytest.raises(Refused) as refused:
         claim(ledger, member, 2, 1, chain=chain)
     assert refused.value.reason is reason
     assert str(refused.value) == ADVICE[reason]
@@ -143,10 +143,10 @@ def test_what_cannot_be_claimed_is_refused_with_advice(
 def test_anothers_reading_cannot_be_claimed_nor_nobodys_undone(ledger: Engine) -> None:
     keep(ledger, reading(1), reading(2))
     claim(ledger, WANG, 1)
-    with pytest.raises(OwnerRefused) as taken:
+    with pytest.raises(Refused) as taken:
         claim(ledger, LI, 1)
     assert taken.value.reason is Refusal.ALREADY_CLAIMED
-    with pytest.raises(OwnerRefused) as free, db.begin(ledger) as connection:
+    with pytest.raises(Refused) as free, db.begin(ledger) as connection:
         store.undo(connection, CHAIN, reading(2).id, CLERK, NOW)
     assert free.value.reason is Refusal.NOT_CLAIMED
 
