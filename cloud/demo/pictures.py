@@ -53,9 +53,7 @@ def _browser() -> Iterator[Browser]:
 def _dock(browser: Browser, size: tuple[int, int], path: Path) -> None:
     page = _open(browser, size)
     page.goto(f"{DOCK}/dock")
-    page.wait_for_function(
-        "/[0-9]/.test(document.querySelector('main')?.innerText ?? '')", timeout=A_VALUE_WITHIN_MS
-    )
+    page.wait_for_selector(".digits", timeout=A_VALUE_WITHIN_MS)
     page.screenshot(path=path)
 
 

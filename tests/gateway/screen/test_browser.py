@@ -42,7 +42,8 @@ def served() -> Iterator[Served]:
 def opened(browser: Browser, served: Served, *, width: int = 1024, height: int = 600) -> Page:
     page = browser.new_page(viewport={"width": width, "height": height}, locale="zh-CN")
     page.goto(f"{served.url}/dock")
-    page.wait_for_function("document.getElementById('board').dataset.html !== undefined")
+    # Not `wait_for_function`: what it evaluates while it waits, the page's own policy forbids.
+    page.wait_for_selector("#board[data-html]")
     return page
 
 
