@@ -6,7 +6,7 @@ It holds the words and their status; `cloud.crm.answers` puts them into a page, 
 from pydantic import BaseModel
 
 from cloud.i18n import N_
-from cloud.ledger.store import Refused
+from cloud.ledger.changes import Refused
 from cloud.ledger.words import ADVICE
 
 

@@ -1,7 +1,7 @@
 """Whose a reading is, decided from evidence: the one place that may link a value to a person by itself.
 
 Pure. Finding the evidence (members with this code, the meter's owner) is `intake`'s; staff's own decisions are
-`cloud.ledger.store.claim`'s.
+`cloud.ledger.changes.claim`'s.
 
     evidence                                                       decision
     taken inside the visit, code is one member's                   the visitor

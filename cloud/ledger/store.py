@@ -1,29 +1,26 @@
-"""The way in and out of the ledger: readings are inserted once, and what staff say of them later is appended.
+"""The way in and out of the ledger: readings are inserted once and read back.
 
-Every function takes the caller's open transaction and never commits. Who a reading belongs to is decided by
-`cloud.ingest.attribution` or by staff; what it means is `cloud.ingest.assess`'s.
+Every function takes the caller's open transaction and never commits. Who a new reading belongs to is decided by
+`cloud.ingest.attribution`; what is said of it later is `changes`', what it means `cloud.ingest.assess`'s.
 """
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 import msgspec
 import psycopg
-from sqlalchemy import Connection, Row, Select, Uuid, cast, func, insert, literal, select, text, tuple_, update
+from sqlalchemy import Connection, Select, Uuid, cast, func, literal, select, text, tuple_
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from cloud import live
-from cloud.crm.members import directory
-from cloud.ledger.tables import attributions, dead_letters, meal_corrections, readings
-from cloud.ledger.words import ADVICE, How, Reader, Refusal
+from cloud.ledger.tables import dead_letters, readings
+from cloud.ledger.words import How
 from gateway.wire import codec
-from gateway.wire.messages import Purpose, Quality, Reading
-from gateway.wire.vocabulary import Kind, Meal
+from gateway.wire.messages import Quality, Reading
 
 WORK_CHANNEL = "kangdock_work"
 """PostgreSQL channel on which `enqueue` wakes the readers; the payload is the reader's name."""
@@ -66,27 +63,6 @@ class LedgerReading:
     reading: Reading
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attribution:
-    """One decision about whose a reading is: `member_id` None is nobody, `by_staff` None is the system."""
-
-    member_id: UUID | None
-    how: str
-    why: str
-    by_staff: UUID | None
-    at: datetime
-
-
-class Refused(ValueError):
-    """A reading was not changed, and nothing else was either; `reason` says why and `str()` in words."""
-
-    def __init__(self, reason: Refusal, reading_id: UUID | None = None) -> None:
-        super().__init__(ADVICE[reason])
-        self.reason = reason
-        self.reading_id = reading_id
-
-
-_AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 _COLUMNS = tuple(column for column in readings.columns if column.name != "body")
 _BODY = readings.c.body.cast(SqlText).label("body_text")
 
@@ -189,127 +165,6 @@ def _psycopg(connection: Connection) -> psycopg.Connection[Any]:
     return raw
 
 
-def attribute(
-    connection: Connection,
-    chain_id: str,
-    reading_id: UUID,
-    member_id: UUID | None,
-    *,
-    how: str,
-    why: str,
-    by_staff: UUID | None,
-    at: datetime,
-) -> None:
-    """Gives a reading to `member_id` (None: to nobody) from `at` on, and tells every reader. Asks no questions."""
-    connection.execute(
-        insert(attributions).values(
-            chain_id=chain_id,
-            reading_id=reading_id,
-            member_id=member_id,
-            how=how,
-            why=why,
-            by_staff=by_staff,
-            at=at.astimezone(UTC),
-        )
-    )
-    connection.execute(
-        update(readings)
-        .where(readings.c.chain_id == chain_id, readings.c.id == reading_id)
-        .values(member_id=member_id)
-    )
-
-
-def claim(
-    connection: Connection,
-    chain_id: str,
-    reading_ids: Collection[UUID],
-    member_id: UUID,
-    by_staff: UUID,
-    at: datetime,
-) -> None:
-    """Gives unclaimed readings to a member of the same chain, all or none; raises Refused.
-
-    Claiming for the same member twice (a double click) changes nothing the second time.
-    """
-    if not directory.homes(connection, chain_id, {member_id}):
-        raise Refused(Refusal.UNKNOWN_MEMBER)
-    rows = _lock(connection, chain_id, reading_ids)
-    for row in rows:
-        if row.purpose != Purpose.PATIENT:
-            raise Refused(Refusal.NOT_A_PATIENT_READING, row.id)
-        if row.quality == Quality.REJECTED:
-            raise Refused(Refusal.REJECTED, row.id)
-        if row.member_id not in (None, member_id):
-            raise Refused(Refusal.ALREADY_CLAIMED, row.id)
-    changed = [row for row in rows if row.member_id is None]
-    for row in changed:
-        attribute(connection, chain_id, row.id, member_id, how=How.CLAIM, why="staff", by_staff=by_staff, at=at)
-    _tell(connection, chain_id, changed, {member_id}, what="claim")
-
-
-def undo(connection: Connection, chain_id: str, reading_id: UUID, by_staff: UUID, at: datetime) -> None:
-    """Takes a reading from its owner; it waits unclaimed again. Raises Refused."""
-    (row,) = _lock(connection, chain_id, [reading_id])
-    if row.member_id is None:
-        raise Refused(Refusal.NOT_CLAIMED, reading_id)
-    attribute(connection, chain_id, reading_id, None, how=How.UNDO, why="staff", by_staff=by_staff, at=at)
-    _tell(connection, chain_id, [row], {row.member_id}, what="claim")
-
-
-def _lock(connection: Connection, chain_id: str, reading_ids: Collection[UUID]) -> Sequence[_AnyRow]:
-    # In id order, so that two people claiming overlapping readings wait for each other instead of deadlocking.
-    r = readings.c
-    columns = (r.id, r.store_id, r.kind, r.purpose, r.quality, r.meal, r.member_id)
-    rows = connection.execute(
-        select(*columns).where(r.chain_id == chain_id, r.id.in_(reading_ids)).order_by(r.id).with_for_update()
-    ).all()
-    missing = set(reading_ids) - {row.id for row in rows}
-    if missing:
-        raise Refused(Refusal.UNKNOWN_READING, min(missing))
-    return rows
-
-
-def correct_meal(
-    connection: Connection, chain_id: str, reading_id: UUID, meal: Meal, by_staff: UUID, at: datetime
-) -> None:
-    """Says when a glucose was taken; the body keeps the meter's word. Raises Refused; a repeat is nothing new."""
-    (row,) = _lock(connection, chain_id, [reading_id])
-    if row.kind != Kind.GLUCOSE:
-        raise Refused(Refusal.HAS_NO_MEAL, reading_id)
-    if row.purpose != Purpose.PATIENT:
-        raise Refused(Refusal.NOT_A_PATIENT_READING, reading_id)
-    if row.meal == meal:
-        return
-    connection.execute(
-        insert(meal_corrections).values(
-            chain_id=chain_id,
-            reading_id=reading_id,
-            was=row.meal,
-            meal=meal.value,
-            by_staff=by_staff,
-            at=at.astimezone(UTC),
-        )
-    )
-    connection.execute(
-        update(readings)
-        .where(readings.c.chain_id == chain_id, readings.c.id == reading_id)
-        .values(meal=meal.value)
-    )
-    _tell(connection, chain_id, [row], {row.member_id}, what="reading")
-
-
-def _tell(
-    connection: Connection, chain_id: str, changed: Sequence[_AnyRow], owners: set[UUID | None], *, what: str
-) -> None:
-    """Leaves the readers work, and refreshes the pages of where it was measured and of where its owners belong."""
-    if changed:
-        ids = [row.id for row in changed]
-        enqueue(connection, (Reader.ASSESS, Reader.PROJECT), chain_id, ids)
-        homes = directory.homes(connection, chain_id, {owner for owner in owners if owner is not None})
-        stores = {row.store_id for row in changed} | set(homes.values())
-        live.announce(connection, chain_id=chain_id, store_ids=stores, what=what)
-
-
 def enqueue(
     connection: Connection, readers: str | Sequence[str], chain_id: str, reading_ids: Collection[UUID]
 ) -> None:
@@ -380,17 +235,6 @@ def after(connection: Connection, chain_id: str, reading_id: UUID, *, limit: int
     key = tuple_(readings.c.chain_id, readings.c.id)
     query = select(*_COLUMNS, _BODY).where(key > tuple_(literal(chain_id), literal(reading_id)))
     return _fetch(connection, query.order_by(readings.c.chain_id, readings.c.id).limit(limit))
-
-
-def history(connection: Connection, chain_id: str, reading_id: UUID) -> list[Attribution]:
-    """Every decision about a reading's owner, oldest first."""
-    a = attributions.c
-    rows = connection.execute(
-        select(a.member_id, a.how, a.why, a.by_staff, a.at)
-        .where(a.chain_id == chain_id, a.reading_id == reading_id)
-        .order_by(a.seq)
-    ).mappings()
-    return [Attribution(**row) for row in rows]
 
 
 def counts(connection: Connection) -> dict[str, int]:

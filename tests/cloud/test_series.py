@@ -15,7 +15,7 @@ from cloud.health import IngestMetrics
 from cloud.ingest import project
 from cloud.ingest.intake import accept
 from cloud.ingest.worker import TryLater, run_one
-from cloud.ledger import store
+from cloud.ledger import changes, store
 from cloud.ledger.tables import work
 from cloud.series import SeriesRefused, Writer
 from gateway.wire.messages import Purpose, Quality, Reading
@@ -91,11 +91,11 @@ def test_a_claim_and_its_undo_move_the_point(ledger: Engine, influx, bucket: str
     project_all(ledger, writer)
     assert [row["member"] for row in influx[0].query("SELECT * FROM glucose", bucket)] == [""]
     with db.begin(ledger) as connection:
-        store.claim(connection, CHAIN, [reading(1).id], WANG, CLERK, NOW)
+        changes.claim(connection, CHAIN, [reading(1).id], WANG, CLERK, NOW)
     project_all(ledger, writer)
     assert [row["member"] for row in influx[0].query("SELECT * FROM glucose", bucket)] == [str(WANG)]
     with db.begin(ledger) as connection:
-        store.undo(connection, CHAIN, reading(1).id, CLERK, NOW)
+        changes.undo(connection, CHAIN, reading(1).id, CLERK, NOW)
     project_all(ledger, writer)
     assert [row["member"] for row in influx[0].query("SELECT * FROM glucose", bucket)] == [""]
 

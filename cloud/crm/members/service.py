@@ -16,8 +16,9 @@ from cloud.crm.members.tables import member_views, members
 from cloud.crm.readings import MEALS_ASKED
 from cloud.crm.staff.service import names_of
 from cloud.i18n import N_, SHOWN_ZONE
-from cloud.ledger import store
-from cloud.ledger.store import LedgerReading, Refused
+from cloud.ledger import changes, store
+from cloud.ledger.changes import Refused
+from cloud.ledger.store import LedgerReading
 from cloud.ledger.tables import readings
 from gateway.wire.vocabulary import Meal
 
@@ -137,7 +138,7 @@ def state_meal(connection: Connection, reader: Reader, reading_id: UUID, meal: s
     if row.member_id is not None:
         audit.saw(connection, reader, row.member_id, "meal")
     try:
-        store.correct_meal(connection, reader.chain_id, reading_id, Meal(meal), reader.staff_id, now)
+        changes.correct_meal(connection, reader.chain_id, reading_id, Meal(meal), reader.staff_id, now)
     except Refused as refused:
         raise errors.refused(refused) from None
 

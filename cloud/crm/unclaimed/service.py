@@ -15,8 +15,9 @@ from cloud.crm import audit, errors
 from cloud.crm.access import Action, Reader, readings_of, require, store_ids
 from cloud.crm.members import service as members_service
 from cloud.i18n import N_
-from cloud.ledger import store
-from cloud.ledger.store import LedgerReading, Refused
+from cloud.ledger import changes, store
+from cloud.ledger.changes import Refused
+from cloud.ledger.store import LedgerReading
 from cloud.ledger.tables import attributions, readings
 from cloud.ledger.words import Refusal
 
@@ -77,7 +78,7 @@ def claim(
     _must_see(connection, reader, set(reading_ids))
     audit.saw(connection, reader, member_id, "claim")
     try:
-        store.claim(connection, reader.chain_id, set(reading_ids), member_id, reader.staff_id, now)
+        changes.claim(connection, reader.chain_id, set(reading_ids), member_id, reader.staff_id, now)
     except Refused as refused:
         raise errors.refused(refused) from None
 
@@ -88,7 +89,7 @@ def undo(connection: Connection, reader: Reader, reading_id: UUID, now: datetime
     if row.member_id is not None:
         audit.saw(connection, reader, row.member_id, "claim")
     try:
-        store.undo(connection, reader.chain_id, reading_id, reader.staff_id, now)
+        changes.undo(connection, reader.chain_id, reading_id, reader.staff_id, now)
     except Refused as refused:
         raise errors.refused(refused) from None
 

@@ -20,7 +20,7 @@ from cloud.crm.stores.tables import org_units
 from cloud.crm.tasks.tables import task_events, tasks
 from cloud.ingest import rules_cli
 from cloud.ingest.assess import assess
-from cloud.ledger import store
+from cloud.ledger import changes, store
 from cloud.ledger.store import NewReading
 from cloud.ledger.tables import readings
 from gateway.clinical import Rule, library
@@ -116,10 +116,10 @@ class Pharmacy:
             what(connection)
 
     def claim(self, reading: UUID, member: UUID) -> None:
-        self.do(lambda connection: store.claim(connection, CHAIN, [reading], member, STAFF, NOW))
+        self.do(lambda connection: changes.claim(connection, CHAIN, [reading], member, STAFF, NOW))
 
     def undo(self, reading: UUID) -> None:
-        self.do(lambda connection: store.undo(connection, CHAIN, reading, STAFF, NOW))
+        self.do(lambda connection: changes.undo(connection, CHAIN, reading, STAFF, NOW))
 
     def complete(self, task: UUID) -> None:
         self.do(lambda c: c.execute(update(tasks).where(tasks.c.id == task).values(status="completed")))

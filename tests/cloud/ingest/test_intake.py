@@ -11,7 +11,7 @@ from cloud import db
 from cloud.crm.devices.tables import devices
 from cloud.crm.fleet.tables import gateways
 from cloud.ingest.intake import Delivery, accept
-from cloud.ledger import dead_letters, store
+from cloud.ledger import changes, dead_letters, store
 from cloud.ledger.tables import readings
 from gateway.wire import codec, topics
 from gateway.wire.messages import MAX_BATCH_BYTES, Outcome, Purpose, Quality, Receipt, Status
@@ -76,7 +76,7 @@ def test_a_batch_sent_again_changes_nothing(ledger: Engine) -> None:
     sent = batch([reading(n, visit=visit(CODES[WANG])) for n in range(3)])
     take(ledger, sent)
     with db.begin(ledger) as connection:
-        store.undo(connection, CHAIN, reading(0).id, LI, NOW)
+        changes.undo(connection, CHAIN, reading(0).id, LI, NOW)
     again, twice = take(ledger, sent, sent)
     assert again is not None
     assert twice is not None
@@ -84,7 +84,7 @@ def test_a_batch_sent_again_changes_nothing(ledger: Engine) -> None:
     assert owner_of(ledger, reading(0).id) is None  # not attributed again
     with ledger.connect() as connection:
         assert store.counts(connection) == {"readings": 3, "dead_letters": 0}
-        assert [a.how for a in store.history(connection, CHAIN, reading(1).id)] == ["visit"]
+        assert [a.how for a in changes.history(connection, CHAIN, reading(1).id)] == ["visit"]
 
 
 def test_two_batches_with_the_same_reading_in_one_transaction_store_it_once(ledger: Engine) -> None:
@@ -113,7 +113,7 @@ def test_a_members_own_meter_brings_its_readings_home(ledger: Engine) -> None:
 def test_why_a_reading_with_a_card_is_nobodys_is_written_down(ledger: Engine) -> None:
     take(ledger, batch([reading(1, visit=visit("M999999"))]))
     with ledger.connect() as connection:
-        (decision,) = store.history(connection, CHAIN, reading(1).id)
+        (decision,) = changes.history(connection, CHAIN, reading(1).id)
     assert (decision.member_id, decision.how, decision.why) == (None, "undecided", "unknown_code")
 
 

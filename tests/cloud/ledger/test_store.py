@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 from cloud import db
-from cloud.ledger import store
-from cloud.ledger.store import NewReading, Refused
+from cloud.ledger import changes, store
+from cloud.ledger.changes import Refused
+from cloud.ledger.store import NewReading
 from cloud.ledger.words import ADVICE, How, Refusal
 from gateway.wire import codec
 from gateway.wire.messages import Device, Purpose, Quality, Reading
@@ -42,7 +43,7 @@ def keep(engine: Engine, *kept: Reading, store_id: str = STORE, **more: object) 
 
 def claim(engine: Engine, member: UUID, *numbers: int, chain: str = CHAIN) -> None:
     with db.begin(engine) as connection:
-        store.claim(connection, chain, [reading(n).id for n in numbers], member, CLERK, NOW)
+        changes.claim(connection, chain, [reading(n).id for n in numbers], member, CLERK, NOW)
 
 
 def owners(engine: Engine) -> dict[UUID, UUID | None]:
@@ -92,7 +93,7 @@ def test_a_claim_is_kept_with_who_and_why_and_wakes_every_reader(ledger: Engine,
     assert [payload for channel, payload in heard if channel == store.WORK_CHANNEL] == ["assess", "project"]
     assert any(channel == "kangdock" and '"claim"' in payload for channel, payload in heard)
     with ledger.connect() as connection:
-        (decision,) = store.history(connection, CHAIN, reading(1).id)
+        (decision,) = changes.history(connection, CHAIN, reading(1).id)
         assert (decision.member_id, decision.how, decision.by_staff, decision.at) == (WANG, "claim", CLERK, NOW)
         work = connection.execute(text("SELECT reader, reading_ids FROM work ORDER BY id")).all()
     assert work == [("assess", [reading(1).id]), ("project", [reading(1).id])]
@@ -104,18 +105,18 @@ def test_a_double_click_claims_once(ledger: Engine) -> None:
     claim(ledger, WANG, 1)
     claim(ledger, WANG, 1)
     with ledger.connect() as connection:
-        assert len(store.history(connection, CHAIN, reading(1).id)) == 1
+        assert len(changes.history(connection, CHAIN, reading(1).id)) == 1
 
 
 def test_an_undone_claim_leaves_both_decisions_and_can_be_claimed_again(ledger: Engine) -> None:
     keep(ledger, reading(1))
     claim(ledger, WANG, 1)
     with db.begin(ledger) as connection:
-        store.undo(connection, CHAIN, reading(1).id, CLERK, NOW)
+        changes.undo(connection, CHAIN, reading(1).id, CLERK, NOW)
     assert owners(ledger) == {reading(1).id: None}
     claim(ledger, LI, 1)
     with ledger.connect() as connection:
-        assert [d.how for d in store.history(connection, CHAIN, reading(1).id)] == ["claim", "undo", "claim"]
+        assert [d.how for d in changes.history(connection, CHAIN, reading(1).id)] == ["claim", "undo", "claim"]
     assert owners(ledger) == {reading(1).id: LI}
 
 
@@ -147,7 +148,7 @@ def test_anothers_reading_cannot_be_claimed_nor_nobodys_undone(ledger: Engine) -
         claim(ledger, LI, 1)
     assert taken.value.reason is Refusal.ALREADY_CLAIMED
     with pytest.raises(Refused) as free, db.begin(ledger) as connection:
-        store.undo(connection, CHAIN, reading(2).id, CLERK, NOW)
+        changes.undo(connection, CHAIN, reading(2).id, CLERK, NOW)
     assert free.value.reason is Refusal.NOT_CLAIMED
 
 
