@@ -25,6 +25,7 @@ from gateway.config import Config, VirtualSettings
 from gateway.docking import Docking
 from gateway.drivers import NotADriver, known_drivers, recognise
 from gateway.logged import failing
+from gateway.rejournal import finish_interrupted
 from gateway.screen.app import Dock, create_app
 from gateway.transports import Transport
 from gateway.visits import BadCode, Visits, normalise_code
@@ -45,6 +46,8 @@ HEARTBEAT_TICKS = 15
 HOUSEKEEPING_TICKS = 600
 """Retention is counted in days; every ten minutes is plenty."""
 CLOCK_TICKS = 10
+FINISH_EVERY_S = 300.0
+"""What a lost line left unread is read while the customer may still be in the shop."""
 MB = 1024 * 1024
 SCREEN_STOPS_WITHIN_S = 1
 RESTORED = 50
@@ -124,6 +127,7 @@ class Gateway:
         parts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("screen", self._serve_screen),
             ("uplink", self._send),
+            ("interrupted", self._finish_interrupted),
         ]
         if self._config.ble.enabled:
             from gateway.transports.ble import Ble  # a gateway without a radio does not load bleak
@@ -159,6 +163,15 @@ class Gateway:
         except BadCode:
             self.visits.close(slot, _now())
         self.board.changed()
+
+    async def _finish_interrupted(self) -> None:
+        """What a crash or a loss cut off is read from the journal: at the start, and for what is cut off later."""
+        drivers = {driver.name: driver for driver in self._drivers}
+        while True:
+            await finish_interrupted(
+                self.outbox, drivers=drivers, under_way=lambda: self._docking.under_way, saved=self.board.saved
+            )
+            await asyncio.sleep(FINISH_EVERY_S)
 
     async def _send(self) -> None:
         await uplink.run(

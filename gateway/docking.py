@@ -7,7 +7,7 @@ where it is kept `gateway.buffer`'s, and who stands at the counter `gateway.visi
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,6 +39,10 @@ log = logging.getLogger(__name__)
 
 HEADER = "@conversation"
 """The journal's first row of a conversation: what `gateway.rejournal` needs to know besides the bytes."""
+
+ENDED = "@ended"
+"""The journal's last row of a conversation whose driver was handed all that came. Where it is missing, the bytes
+may hold readings that nobody saved, and `gateway.rejournal` finishes the conversation."""
 
 REST_S = 5.0
 """After a conversation: long enough for a meter to notice the line is closed and stop calling."""
@@ -126,6 +130,12 @@ class Docking:
         self._new_id = new_id
         self._offset_min = local_utc_offset_min
         self._manners = Manners()
+        self._under_way: set[UUID] = set()
+
+    @property
+    def under_way(self) -> Collection[UUID]:
+        """The conversations going on now."""
+        return self._under_way
 
     async def watch(self, transport: Transport) -> None:
         """Reads every known meter that `transport` sees, for ever; no meter's failure ends it."""
@@ -160,11 +170,24 @@ class Docking:
         async def journal(channel: str, data: bytes) -> None:
             await self._outbox.journal(custody.conversation, self._clock(), channel, data)
 
+        async def ended() -> None:
+            if not line.unheard:
+                await journal(ENDED, b"")
+
         # An outbox with no room refuses here, before the meter has said anything it might then forget.
         visit = custody.visit_at(now)
-        await journal(HEADER, header(driver.name, context, visit, clock_trusted=self._clock_trusted()))
-        async with journalled(link, journal) as line:
-            await converse(driver.talk(context), line, custody)
+        self._under_way.add(custody.conversation)
+        try:
+            await journal(HEADER, header(driver.name, context, visit, clock_trusted=self._clock_trusted()))
+            try:
+                async with journalled(link, journal) as line:
+                    await converse(driver.talk(context), line, custody)
+            except ConversationError:
+                await ended()
+                raise
+            await ended()
+        finally:
+            self._under_way.discard(custody.conversation)
         return custody.new
 
     def _greet(self, sighting: Sighting, transport: Transport, conversations: asyncio.TaskGroup) -> None:

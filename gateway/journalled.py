@@ -45,10 +45,16 @@ class JournalledLink:
         self._link = link
         self._journal = journal
         self._journalled = 0
+        self._heard = 0
         self._keeping: set[asyncio.Task[None]] = set()
         self._arrived: asyncio.Queue[tuple[int, Arrival, asyncio.Task[None]] | Exception] = asyncio.Queue(AHEAD)
         self._ended: Exception | None = None
         self._pump: asyncio.Task[None] | None = None
+
+    @property
+    def unheard(self) -> int:
+        """How many arrivals are in the journal that no driver was handed."""
+        return self._journalled - self._heard
 
     async def pair(self) -> None:
         """See Link. Pairing may hang up and connect anew, which is no loss: nobody listens meanwhile."""
@@ -65,7 +71,7 @@ class JournalledLink:
         data = await self._link.read(channel)
         number, kept = self._keep(channel, data)
         await asyncio.shield(kept)  # a conversation that is cut short still has its bytes on disk
-        self.handed = number
+        self._hand(number)
         return data
 
     async def write(self, channel: str, data: bytes, acknowledged: bool) -> None:
@@ -87,7 +93,7 @@ class JournalledLink:
             raise came
         number, arrival, kept = came
         await asyncio.shield(kept)
-        self.handed = number
+        self._hand(number)
         return arrival
 
     async def close(self) -> None:
@@ -102,6 +108,10 @@ class JournalledLink:
         except Lost:
             pass  # a link that is gone has handed out everything first
         await asyncio.gather(*self._keeping, return_exceptions=True)
+
+    def _hand(self, number: int) -> None:
+        self.handed = number
+        self._heard += 1
 
     def _listen(self) -> None:
         if self._pump is None and self._ended is None:
@@ -127,8 +137,13 @@ class JournalledLink:
         self._journalled += 1
         kept = asyncio.ensure_future(self._in_journal(channel, data))
         self._keeping.add(kept)
-        kept.add_done_callback(self._keeping.discard)
+        kept.add_done_callback(self._was_kept)
         return self._journalled, kept
+
+    def _was_kept(self, kept: asyncio.Task[None]) -> None:
+        self._keeping.discard(kept)
+        if not kept.cancelled():
+            kept.exception()  # whoever is handed these bytes is told; nobody may be, and that is no complaint
 
     async def _in_journal(self, channel: str, data: bytes) -> None:
         await self._journal(channel, data)

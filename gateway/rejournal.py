@@ -1,11 +1,12 @@
-"""Plays a journalled conversation through its driver again: a decoder's mistake is repaired without the meter.
+"""Plays journalled conversations through their drivers again: one that was cut off, or one decoded by mistake.
 
 Many cuffs deliver a record once and forget it: the bytes in the journal are then all there is. Readings that were
 decoded correctly come out with the ids they already have, so replaying is harmless. Talking to meters is
 `gateway.docking`'s.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Protocol
@@ -13,12 +14,18 @@ from uuid import UUID
 
 import msgspec
 
+from gateway.buffer.limits import OutboxFull
 from gateway.conversation import Context, Driver, Lost, Refused, Sighting
 from gateway.converse import converse
-from gateway.docking import HEADER, Custody
+from gateway.docking import ENDED, HEADER, Custody
 from gateway.docking import Outbox as DockingOutbox
+from gateway.logged import failing
 from gateway.wire.messages import Reading, Visit
 
+log = logging.getLogger(__name__)
+
+FINISHED_AT_ONCE = 50
+"""A crash cuts off one conversation per meter at the dock; what is beyond is finished the next time."""
 SILENCES_AT_END = 3
 """A driver that keeps waiting after the last journalled byte is told three times that nothing comes."""
 
@@ -29,9 +36,42 @@ class Outbox(DockingOutbox, Protocol):
     async def journal_of(self, conversation: UUID) -> Sequence[tuple[datetime, str, bytes]]:
         """The journalled rows of one conversation as (at, channel, data), oldest first."""
 
+    async def unended(self, began: str, ended: str, limit: int) -> Sequence[UUID]:
+        """Conversations with a row of channel `began` and none of channel `ended`, oldest first."""
+
 
 class NotReplayable(ValueError):
     """There is no such conversation in the journal, or no such driver in this software."""
+
+
+async def finish_interrupted(
+    outbox: Outbox,
+    *,
+    drivers: Mapping[str, Driver],
+    under_way: Callable[[], Collection[UUID]],
+    saved: Callable[[Reading], None] = lambda reading: None,
+) -> int:
+    """Decodes what meters said in conversations that a crash or a loss cut off; how many readings that saved.
+
+    Each is tried once: what no driver can play stays in the journal, for `replay_journal` with a mended one.
+    """
+    new = 0
+    for conversation in await outbox.unended(HEADER, ENDED, FINISHED_AT_ONCE):
+        if conversation in under_way():
+            continue
+        try:
+            saved_now = await replay_journal(outbox, conversation, drivers=drivers, saved=saved)
+        except OutboxFull:
+            raise
+        except Exception as error:
+            # Also a driver's mistake: it must not keep the gateway from its other meters.
+            log.warning("rejournal.unplayable conversation=%s %s", conversation, failing(error))
+        else:
+            new += saved_now
+            log.info("rejournal.finished conversation=%s new=%d", conversation, saved_now)
+        rows = await outbox.journal_of(conversation)
+        await outbox.journal(conversation, rows[-1][0], ENDED, b"")
+    return new
 
 
 async def replay_journal(
@@ -61,7 +101,7 @@ async def replay_journal(
         services=frozenset(facts["services"]),
         usb_id=facts["usb_id"],
     )
-    tape = Tape(began, rows[1:])
+    tape = Tape(began, [row for row in rows[1:] if row[1] != ENDED])
     custody = _Replay(
         outbox=outbox,
         driver=driver.name,

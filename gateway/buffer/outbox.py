@@ -195,6 +195,18 @@ class Outbox:
             log.error("outbox.journal_spoiled entries=%d", len(entries) - len(whole))
         return whole
 
+    async def unended(self, began: str, ended: str, limit: int) -> list[UUID]:
+        """Conversations whose journal has a row of channel `began` and none of channel `ended`, oldest first."""
+
+        def run(connection: sqlite3.Connection) -> list[tuple[bytes]]:
+            return connection.execute(
+                "SELECT conversation FROM journal WHERE channel = ? AND conversation NOT IN"
+                " (SELECT conversation FROM journal WHERE channel = ?) ORDER BY seq LIMIT ?",
+                (began, ended, limit),
+            ).fetchall()
+
+        return [UUID(bytes=conversation) for (conversation,) in await self._do(run)]
+
     async def unsent(self) -> None:
         """Returns when there is a reading to send; at once if there is one now."""
         while not self._tally.unsent:

@@ -11,7 +11,7 @@ from gateway import journalled as module
 from gateway.buffer.limits import OutboxFull
 from gateway.buffer.outbox import Outbox
 from gateway.conversation import Arrived, Context, Driver, Lost, Record, Sighting, emit, read, subscribe, wait
-from gateway.docking import HEADER, Docking
+from gateway.docking import ENDED, HEADER, Docking
 from gateway.journalled import journalled
 from gateway.rejournal import replay_journal
 from gateway.visits import Visits
@@ -216,7 +216,7 @@ def test_readings_without_a_key_of_their_own_replay_to_the_ids_they_had(tmp_path
         driver: Driver = a_driver(talk)
         assert await docking(outbox).dock(driver, CUFF, Line(*RECORDS)) == 3
         rows = [channel for _, channel, _ in await outbox.journal_of(CONVERSATION)]
-        assert rows == [HEADER, "2a35", "2a35", "2a35", "2a26"]
+        assert rows == [HEADER, "2a35", "2a35", "2a35", "2a26", ENDED]
         assert await replay_journal(outbox, CONVERSATION, drivers={"test": driver}) == 0
         assert len(await outbox.recent(10)) == 3
         await outbox.close()
