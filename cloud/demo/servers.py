@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -197,9 +198,36 @@ class Postgres(Server):
         return answer.returncode == 0
 
     def kill(self) -> None:
-        """See Server; the postmaster is killed with every backend."""
+        """See Server. Backends are sessions of their own, and hold the shared memory until they are gone too."""
+        backends = _children_of(self._process.pid) if self._process is not None else []
         super().kill()
+        for backend in backends:
+            with suppress(ProcessLookupError):
+                os.kill(backend, signal.SIGKILL)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while any(map(_is_alive, backends)) and time.monotonic() < deadline:
+            time.sleep(0.01)
         (self.directory / "data" / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _children_of(parent: int) -> list[int]:
+    return [pid for pid in _pids() if _stat(pid)[1:2] == [str(parent)]]
+
+
+def _is_alive(pid: int) -> bool:
+    return _stat(pid)[:1] not in ([], ["Z"])
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _stat(pid: int) -> list[str]:
+    """State, parent and the rest of /proc/PID/stat (proc(5)); [] when there is no such process."""
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 class Broker(Server):
