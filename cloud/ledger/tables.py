@@ -14,7 +14,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSON
 
 from cloud.db import metadata
 
@@ -36,7 +36,7 @@ readings = Table(
     Column("stored_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
     Column("member_id", Uuid),  # null: waits unclaimed. Always equal to the newest attribution.
     Column("visit_code", Text),  # evidence: what was scanned or typed at the slot
-    Column("body", JSONB, nullable=False),  # the wire Reading, as it came
+    Column("body", JSON, nullable=False),  # the wire Reading, to the letter as it came (JSONB would rewrite it)
     PrimaryKeyConstraint("chain_id", "id"),
     Index("ix_readings_member", "chain_id", "member_id", "kind", "taken_at"),
     Index(
@@ -46,8 +46,6 @@ readings = Table(
         "taken_at",
         postgresql_where=text("member_id IS NULL AND purpose = 'patient'"),
     ),
-    Index("ix_readings_device", "chain_id", "device_key", "taken_at"),
-    Index("ix_readings_store", "chain_id", "store_id", "stored_at"),
 )
 
 attributions = Table(
@@ -65,6 +63,7 @@ attributions = Table(
     Column("by_staff", Uuid),  # null: the system
     Column("at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
     PrimaryKeyConstraint("chain_id", "reading_id", "seq"),
+    Index("ix_attributions_by_staff", "chain_id", "at", postgresql_where=text("by_staff IS NOT NULL")),
 )
 
 meal_corrections = Table(

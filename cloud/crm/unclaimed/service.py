@@ -50,7 +50,11 @@ def lately_claimed(connection: Connection, reader: Reader, now: datetime) -> lis
             attributions,
             and_(attributions.c.chain_id == readings.c.chain_id, attributions.c.reading_id == readings.c.id),
         )
-        .where(readings.c.member_id.is_not(None), attributions.c.at > now - UNDO_WITHIN)
+        .where(
+            readings.c.member_id.is_not(None),
+            attributions.c.by_staff.is_not(None),  # the index of what people decided, small beside the table
+            attributions.c.at > now - UNDO_WITHIN,
+        )
         .with_only_columns(
             readings.c.id, attributions.c.seq, attributions.c.how, attributions.c.by_staff, attributions.c.at
         )

@@ -89,12 +89,10 @@ def upgrade() -> None:
         sa.Column("stored_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("member_id", sa.Uuid(), nullable=True),
         sa.Column("visit_code", sa.Text(), nullable=True),
-        sa.Column("body", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("body", postgresql.JSON(astext_type=sa.Text()), nullable=False),
         sa.PrimaryKeyConstraint("chain_id", "id", name=op.f("pk_readings")),
     )
-    op.create_index("ix_readings_device", "readings", ["chain_id", "device_key", "taken_at"], unique=False)
     op.create_index("ix_readings_member", "readings", ["chain_id", "member_id", "kind", "taken_at"], unique=False)
-    op.create_index("ix_readings_store", "readings", ["chain_id", "store_id", "stored_at"], unique=False)
     op.create_index(
         "ix_readings_unclaimed",
         "readings",
@@ -129,6 +127,13 @@ def upgrade() -> None:
         sa.Column("by_staff", sa.Uuid(), nullable=True),
         sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("chain_id", "reading_id", "seq", name=op.f("pk_attributions")),
+    )
+    op.create_index(
+        "ix_attributions_by_staff",
+        "attributions",
+        ["chain_id", "at"],
+        unique=False,
+        postgresql_where=sa.text("by_staff IS NOT NULL"),
     )
     op.create_table(
         "meal_corrections",
@@ -304,6 +309,9 @@ def downgrade() -> None:
     op.drop_index("ix_gateways_store", table_name="gateways")
     op.drop_table("gateways")
     op.drop_table("meal_corrections")
+    op.drop_index(
+        "ix_attributions_by_staff", table_name="attributions", postgresql_where=sa.text("by_staff IS NOT NULL")
+    )
     op.drop_table("attributions")
     op.drop_index("ix_work_reader", table_name="work", postgresql_where=sa.text("parked_at IS NULL"))
     op.drop_table("work")
@@ -312,9 +320,7 @@ def downgrade() -> None:
         table_name="readings",
         postgresql_where=sa.text("member_id IS NULL AND purpose = 'patient'"),
     )
-    op.drop_index("ix_readings_store", table_name="readings")
     op.drop_index("ix_readings_member", table_name="readings")
-    op.drop_index("ix_readings_device", table_name="readings")
     op.drop_table("readings")
     op.drop_index("uq_org_units_path", table_name="org_units", postgresql_ops={"path": "text_pattern_ops"})
     op.drop_table("org_units")
