@@ -126,7 +126,8 @@ class Consumer:
         self._decoded: Queue[_Group] = Queue(maxsize=1)  # one group ahead is all that overlapping can use
         self._next_number = 0  # of the group the reader makes next
         self._next_answer = 0  # of the group that may be acknowledged next
-        self._answered = threading.Condition()
+        self._committed: dict[int, tuple[_Group, Sequence[Receipt | None]]] = {}  # and not answered yet
+        self._answering = threading.Lock()
         self._threads = [
             threading.Thread(target=self._supervise, args=(loop,), name=loop.__name__.strip("_"), daemon=True)
             for loop in (self._read, *[self._write] * WRITERS)
@@ -153,8 +154,6 @@ class Consumer:
         """Finishes the transaction under way and answers it; the rest stays with the broker."""
         self._stopping.set()
         self._inbox.close()
-        with self._answered:
-            self._answered.notify_all()
         for thread in self._threads:
             thread.join(STOP_TIMEOUT_S)
         self._client.disconnect()
@@ -276,13 +275,14 @@ class Consumer:
             delay_s = min(delay_s * 2, RETRY_MAX_S)
 
     def _answer(self, group: _Group, receipts: Sequence[Receipt | None]) -> None:
-        with self._answered:
-            # Acknowledgements leave in the order the messages came (MQTT 5, 4.6), whichever commit was first.
-            self._answered.wait_for(lambda: self._next_answer == group.number or self._stopping.is_set())
-            if self._next_answer == group.number:
-                self._acknowledge(group, receipts)
+        # Acknowledgements leave in the order the messages came (MQTT 5, 4.6), whichever commit was first. Whoever
+        # commits the oldest answers for those that were waiting for it; nobody waits. What waits is bounded by
+        # RECEIVE_MAXIMUM, for the broker sends no more until it is answered.
+        with self._answering:
+            self._committed[group.number] = (group, receipts)
+            while self._next_answer in self._committed:
+                self._acknowledge(*self._committed.pop(self._next_answer))
                 self._next_answer += 1
-            self._answered.notify_all()
 
     def _acknowledge(self, group: _Group, receipts: Sequence[Receipt | None]) -> None:
         with self._acknowledging:  # nobody connects or disconnects in between
