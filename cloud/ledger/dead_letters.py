@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from cloud.ledger.tables import dead_letters
@@ -103,16 +103,6 @@ def find(connection: Connection, letter_id: int) -> Kept | None:
     """One letter, waiting or not."""
     row = connection.execute(select(*_KEPT).where(dead_letters.c.id == letter_id)).mappings().first()
     return Kept(**row) if row is not None else None
-
-
-def count_by_error(connection: Connection) -> dict[str, int]:
-    """How many wait, by class."""
-    rows = connection.execute(
-        select(dead_letters.c.error, func.count().label("number"))
-        .where(dead_letters.c.replayed_at.is_(None))
-        .group_by(dead_letters.c.error)
-    )
-    return {row.error: row.number for row in rows}
 
 
 def mark_replayed(connection: Connection, letter_id: int, at: datetime) -> None:
