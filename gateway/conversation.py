@@ -16,7 +16,7 @@ clean up, because all that it received is on disk and all that it emitted is vou
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeAlias, TypeVar
 
@@ -33,6 +33,8 @@ class Sighting:
     name: str = ""
     services: frozenset[str] = frozenset()  # short UUIDs in lower case where they have one: "1808"
     usb_id: str = ""  # "1a86:7523"
+    driver: str = ""  # named in the settings, for a line that does not tell what hangs on it
+    calling: bool = False  # bytes are waiting already: this meter must not be kept waiting
     rssi: int | None = None
 
 
@@ -44,6 +46,12 @@ class Context:
     now: datetime  # UTC, when the conversation began
     last_record: str | None = None  # what this driver last `remember`ed of this meter, e.g. a sequence number
     local_utc_offset_min: int = 480  # a meter's naive clock is in this zone (Asia/Shanghai)
+    set_clock_to: datetime | None = None  # staff asked for it: the naive local time to set, where the meter can
+
+    def local_now(self) -> datetime:
+        """The gateway's time as a meter shows time: naive, in its zone, to the second."""
+        local = self.now + timedelta(minutes=self.local_utc_offset_min)
+        return local.replace(tzinfo=None, microsecond=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +122,11 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A fact about the meter: maker, model, serial, firmware, battery_percent, clock, records, error.
+    """A fact about the meter: maker, model, serial, firmware, battery_percent, clock, clock_set, records, error.
 
     Answered by Done. `records` is how many it says it holds. `error` is why a record was no reading, in one word.
     `clock` carries the meter's own naive time, read just now; the offset of this conversation comes from it.
+    `clock_set` is what its clock was set to, after the old time was noted and every record emitted.
     """
 
     what: str
@@ -189,6 +198,18 @@ Decoder: TypeAlias = Callable[[bytes], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SerialLine:
+    """How a serial port is opened for a meter. `asks`: the meter speaks only when asked, so it is asked again and
+    again; else it speaks by itself, and a conversation begins with its first byte."""
+
+    baud: int
+    data_bits: int = 8
+    parity: str = "N"  # N, E or O
+    stop_bits: int = 1
+    asks: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Driver:
     """One protocol family. `recognise` says whether a sighting is its own; `talk` is the conversation.
 
@@ -204,7 +225,10 @@ class Driver:
     source: str
     quirks: str
     proven_by: str
-    services: frozenset[str] = frozenset()  # the scanner's filter
+    services: frozenset[str] = frozenset()  # the scanner's filter: what such meters advertise
+    names: tuple[str, ...] = ()  # how the names of those begin that advertise no service of their own
+    line: SerialLine | None = None  # for transport "serial"
+    sets_clock: bool = False  # `talk` honours Context.set_clock_to
     decoders: Mapping[str, Decoder] = field(default_factory=dict)
 
 

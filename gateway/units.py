@@ -39,6 +39,9 @@ FACTORS: dict[str, dict[str, Decimal]] = {
     "weight_kg": {"kg": Decimal(1), "g": Decimal("0.001")},
     "body_temperature_cel": {"°C": Decimal(1), "°F": 5 / Decimal(9)},
     "spo2_percent": {"%": Decimal(1)},
+    "hba1c_percent": {"%": Decimal(1)},
+    "haemoglobin_g_l": {"g/L": Decimal(1), "g/dL": Decimal(10)},
+    "haematocrit_percent": {"%": Decimal(1)},
 }
 """By quantity: each unit a meter may declare, and what one of it is in the canonical unit."""
 

@@ -21,9 +21,11 @@ ENTRY_POINTS = "kangdock.drivers"
 
 
 def recognise(sighting: Sighting, drivers: Sequence[Driver] = DRIVERS) -> Driver | None:
-    """The driver for what was sighted, or None if it is nobody's."""
+    """The driver for what was sighted, or None if it is nobody's. One named in the settings is not asked."""
     for driver in drivers:
-        if driver.transport == sighting.transport and driver.recognise(sighting):
+        if driver.transport != sighting.transport:
+            continue
+        if driver.name == sighting.driver or (not sighting.driver and driver.recognise(sighting)):
             return driver
     return None
 

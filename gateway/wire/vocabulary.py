@@ -20,6 +20,9 @@ class Kind(StrEnum):
     BODY_WEIGHT = "body_weight"
     BODY_TEMPERATURE = "body_temperature"
     OXYGEN_SATURATION = "oxygen_saturation"
+    HBA1C = "hba1c"
+    HAEMOGLOBIN = "haemoglobin"
+    HAEMATOCRIT = "haematocrit"
 
 
 class OffScale(StrEnum):
@@ -272,6 +275,42 @@ QUANTITIES: dict[str, Quantity] = {
             zh="血氧饱和度",
             en="SpO2",
         ),
+        Quantity(
+            name="hba1c_percent",
+            kind=Kind.HBA1C,
+            unit="%",
+            ucum="%",
+            decimals=1,
+            loinc="4548-4",
+            loinc_display="Hemoglobin A1c/Hemoglobin.total in Blood",
+            range=_range("2.0", "25.0", "3.5", "18.0"),
+            zh="糖化血红蛋白",
+            en="HbA1c",
+        ),
+        Quantity(
+            name="haemoglobin_g_l",
+            kind=Kind.HAEMOGLOBIN,
+            unit="g/L",
+            ucum="g/L",
+            decimals=0,
+            loinc="718-7",
+            loinc_display="Hemoglobin [Mass/volume] in Blood",
+            range=_range("20", "300", "60", "220"),
+            zh="血红蛋白",
+            en="Haemoglobin",
+        ),
+        Quantity(
+            name="haematocrit_percent",
+            kind=Kind.HAEMATOCRIT,
+            unit="%",
+            ucum="%",
+            decimals=1,
+            loinc="20570-8",
+            loinc_display="Hematocrit [Volume Fraction] of Blood",
+            range=_range("5.0", "85.0", "20.0", "65.0"),
+            zh="红细胞压积",
+            en="Haematocrit",
+        ),
     )
 }
 
@@ -349,6 +388,33 @@ KINDS: dict[Kind, KindInfo] = {
             loinc="59408-5",
             zh="血氧",
             en="Oxygen saturation",
+        ),
+        KindInfo(
+            kind=Kind.HBA1C,
+            required=("hba1c_percent",),
+            optional=(),
+            fhir_category="laboratory",
+            loinc="4548-4",
+            zh="糖化血红蛋白",
+            en="HbA1c",
+        ),
+        KindInfo(
+            kind=Kind.HAEMOGLOBIN,
+            required=("haemoglobin_g_l",),
+            optional=(),
+            fhir_category="laboratory",
+            loinc="718-7",
+            zh="血红蛋白",
+            en="Haemoglobin",
+        ),
+        KindInfo(
+            kind=Kind.HAEMATOCRIT,
+            required=("haematocrit_percent",),
+            optional=(),
+            fhir_category="laboratory",
+            loinc="20570-8",
+            zh="红细胞压积",
+            en="Haematocrit",
         ),
     )
 }

@@ -48,6 +48,9 @@ CHARTED: dict[Kind, tuple[str, ...]] = {
     Kind.BODY_WEIGHT: ("weight_kg",),
     Kind.BODY_TEMPERATURE: ("body_temperature_cel",),
     Kind.OXYGEN_SATURATION: ("spo2_percent",),
+    Kind.HBA1C: ("hba1c_percent",),
+    Kind.HAEMOGLOBIN: ("haemoglobin_g_l",),
+    Kind.HAEMATOCRIT: ("haematocrit_percent",),
 }
 MEAL_OF_BAND = Meal.FASTING
 """A glucose chart has one band, the fasting target; the after-meal limit is a labelled line."""
