@@ -7,9 +7,11 @@ so nothing here can show anybody more than they may see.
 import asyncio
 import json
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Self
+from uuid import uuid4
 
 import psycopg
 from sqlalchemy import Connection, text
@@ -24,6 +26,8 @@ WHOLE_CHAIN = "*"
 RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 """How long the listener waits after each failure in a row; ten seconds is as stale as a page may get."""
 CONNECT_TIMEOUT_S = 5
+NEWS_KEPT = 1_000
+"""What a page missed between being made and being told: seconds of a busy chain. Older pages look again."""
 
 
 def announce(connection: Connection, *, chain_id: str, store_ids: Iterable[str], what: str) -> None:
@@ -78,6 +82,9 @@ class Hub:
     def __init__(self, database_url: str) -> None:
         self._url = database_url
         self._listeners: set[Listener] = set()
+        self._process = uuid4().hex
+        self._told = 0  # how many announcements came so far
+        self._news: deque[tuple[int, str, tuple[str, ...], str]] = deque(maxlen=NEWS_KEPT)
         self._task: asyncio.Task[None] | None = None
         self.connected = asyncio.Event()
         """Set while news can arrive; a test waits for it instead of sleeping."""
@@ -91,9 +98,25 @@ class Hub:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def join(self, listener: Listener) -> None:
-        """From now on `listener` is told."""
+    @property
+    def position(self) -> str:
+        """How far the news has come. A page takes it along before it reads, and hands it to `join`."""
+        return f"{self._process}.{self._told}"
+
+    def join(self, listener: Listener, since: str = "") -> None:
+        """From now on `listener` is told, and at once of what came after the position `since`.
+
+        A position of another process, or one too old to tell, is answered with everything: look again.
+        """
         self._listeners.add(listener)
+        process, _, told = since.partition(".")
+        oldest = self._news[0][0] if self._news else self._told + 1
+        if process != self._process or not told.isdecimal() or int(told) + 1 < oldest:
+            self._tell_all(listener)
+            return
+        for number, chain_id, stores, what in self._news:
+            if number > int(told) and listener.concerns(chain_id, stores):
+                listener.tell(what)
 
     def leave(self, listener: Listener) -> None:
         """`listener` is told no more."""
@@ -125,9 +148,10 @@ class Hub:
             await connection.execute(f"LISTEN {CHANNEL}")
             self.connected.set()
             # Whatever was announced while nobody listened is made good by asking every page to look again.
+            self._news.clear()
+            self._told += 1
             for listener in self._listeners:
-                for what in KINDS:
-                    listener.tell(what)
+                self._tell_all(listener)
             async for notification in connection.notifies():
                 yield notification.payload
 
@@ -140,6 +164,13 @@ class Hub:
             return
         if what not in KINDS:
             return
+        self._told += 1
+        self._news.append((self._told, chain_id, tuple(stores), what))
         for listener in self._listeners:
             if listener.concerns(chain_id, stores):
                 listener.tell(what)
+
+    @staticmethod
+    def _tell_all(listener: Listener) -> None:
+        for what in KINDS:
+            listener.tell(what)

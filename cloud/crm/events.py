@@ -24,8 +24,11 @@ MAX_LISTENERS = 500
 
 
 @router.get("/events")
-async def events(request: Request) -> StreamingResponse:
-    """A stream of `reading`, `task` and `claim` for the stores in the reader's scope, until the session ends."""
+async def events(request: Request, since: str = "") -> StreamingResponse:
+    """A stream of `reading`, `task` and `claim` for the stores in the reader's scope, until the session ends.
+
+    `since` is the position of the news when the page was made: what came in between is told first.
+    """
     hub: Hub = request.app.state.hub
     token = request.cookies.get(COOKIE, "")
     listener = await run_in_threadpool(_listener, request, token)
@@ -34,7 +37,7 @@ async def events(request: Request) -> StreamingResponse:
     if hub.listening >= MAX_LISTENERS:
         raise errors.busy()
     return StreamingResponse(
-        _stream(request, hub, listener, token),
+        _stream(request, hub, listener, token, since),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -49,8 +52,8 @@ def _listener(request: Request, token: str) -> Listener | None:
     return Listener(chain_id=session.reader.chain_id, store_ids=frozenset(stores))
 
 
-async def _stream(request: Request, hub: Hub, listener: Listener, token: str) -> AsyncIterator[str]:
-    hub.join(listener)
+async def _stream(request: Request, hub: Hub, listener: Listener, token: str, since: str) -> AsyncIterator[str]:
+    hub.join(listener, since)
     try:
         yield "retry: 3000\n\n"
         while True:

@@ -96,6 +96,7 @@ class DeskOf:
     csrf: str
     t: Translator
     now: datetime
+    position: str  # of the news, before anything was read
 
     @property
     def passive(self) -> bool:
@@ -110,7 +111,13 @@ class DeskOf:
 
     def page(self, template: str, **values: Any) -> HTMLResponse:
         """`template` rendered for this reader."""
-        shared = {"reader": self.reader, "csrf": self.csrf, "now": self.now, "Action": Action}
+        shared = {
+            "reader": self.reader,
+            "csrf": self.csrf,
+            "now": self.now,
+            "position": self.position,
+            "Action": Action,
+        }
         return fragment(self.request, template, 200, {}, **shared, **values)
 
     def back(self, to: str, default: str) -> RedirectResponse:
@@ -119,7 +126,7 @@ class DeskOf:
 
 
 def _desk(request: Request, connection: Db, csrf_given: Annotated[str, Depends(_csrf_given)]) -> DeskOf:
-    now = db.now()
+    now, position = db.now(), request.app.state.hub.position
     token = request.cookies.get(COOKIE)
     session = token and staff_service.session_of(connection, token, now, passive=is_passive(request))
     if not session:
@@ -129,7 +136,15 @@ def _desk(request: Request, connection: Db, csrf_given: Annotated[str, Depends(_
     request.state.session = session
     if request.method not in SAFE_METHODS and not _same(csrf_given, session.csrf):
         raise errors.forged()
-    return DeskOf(request=request, connection=connection, reader=session.reader, csrf=session.csrf, t=t, now=now)
+    return DeskOf(
+        request=request,
+        connection=connection,
+        reader=session.reader,
+        csrf=session.csrf,
+        t=t,
+        now=now,
+        position=position,
+    )
 
 
 Desk = Annotated[DeskOf, Depends(_desk, scope="function")]

@@ -37,6 +37,47 @@ def test_only_pages_of_the_store_hear_and_only_after_the_commit(database: str, e
     asyncio.run(play())
 
 
+def test_a_page_hears_what_happened_between_its_making_and_its_listening(database: str, engine: Engine):
+    async def play() -> None:
+        first = Listener(chain_id="kang", store_ids=frozenset({"n01"}))
+        async with Hub(database) as hub:
+            await started(hub, first)
+            made_at = hub.position
+            with engine.begin() as connection:
+                live.announce(connection, chain_id="kang", store_ids=["n01"], what="task")
+                live.announce(connection, chain_id="kang", store_ids=["s01"], what="reading")
+            assert await first.changes(20) == {"task"}
+            north, up_to_date, elsewhere = (
+                Listener(chain_id="kang", store_ids=frozenset({"n01"})) for _ in range(3)
+            )
+            hub.join(north, made_at)
+            hub.join(up_to_date, hub.position)
+            hub.join(elsewhere, "another-process.7")
+            assert await north.changes(0) == {"task"}
+            assert await up_to_date.changes(0) == frozenset()
+            assert await elsewhere.changes(0) == live.KINDS
+
+    asyncio.run(play())
+
+
+def test_a_page_older_than_the_news_that_are_kept_looks_again(database: str, engine: Engine):
+    async def play() -> None:
+        page = Listener(chain_id="kang", store_ids=frozenset({"n01"}))
+        async with Hub(database) as hub:
+            await started(hub, page)
+            made_at = hub.position
+            with engine.begin() as connection:
+                for number in range(live.NEWS_KEPT + 1):
+                    live.announce(connection, chain_id="kang", store_ids=[f"s{number}"], what="task")
+                live.announce(connection, chain_id="kang", store_ids=["n01"], what="claim")
+            assert await page.changes(20) == {"claim"}
+            late = Listener(chain_id="kang", store_ids=frozenset({"n01"}))
+            hub.join(late, made_at)
+            assert await late.changes(0) == live.KINDS
+
+    asyncio.run(play())
+
+
 def test_a_slow_page_costs_three_words_at_most(database: str, engine: Engine):
     async def play() -> None:
         page = Listener(chain_id="kang", store_ids=frozenset({"n01", "last"}))
