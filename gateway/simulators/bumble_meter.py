@@ -28,11 +28,13 @@ from gateway.simulators.meter import Characteristic, Declined, Outgoing, Securit
 ADVERTISING_INTERVAL_MS = 60.0
 """Meters advertise every 20 to 100 ms right after a measurement; much slower and a demo feels asleep."""
 MEASUREMENTS = frozenset({"2a18", "2a35", "2a1c"})
-"""The channels of what was stored: they count for `delivered` and for `Faults.lose_link_after`."""
+"""The channels of what was stored: they count for `delivered` and for `Faults.lose_link_after`, and so do a meter's
+own `measurement_channels`."""
 
 _PROPERTIES = {
     "read": BumbleCharacteristic.Properties.READ,
     "write": BumbleCharacteristic.Properties.WRITE,
+    "write_without_response": BumbleCharacteristic.Properties.WRITE_WITHOUT_RESPONSE,
     "notify": BumbleCharacteristic.Properties.NOTIFY,
     "indicate": BumbleCharacteristic.Properties.INDICATE,
 }
@@ -55,6 +57,7 @@ class BumbleMeter:
         self._subscribed: set[str] = set()
         self._sending: set[asyncio.Task[None]] = set()
         self._until_loss = meter.faults.lose_link_after
+        self._measurements = MEASUREMENTS | meter.measurement_channels()
 
     async def power_on(self, air: LocalLink) -> None:
         """Puts the meter on the air, not advertising yet."""
@@ -82,17 +85,8 @@ class BumbleMeter:
         self.delivered.clear()
         if self._connection is not None or self._device is None:
             return
-        uuids = b"".join(UUID(service).to_bytes() for service in self.meter.advertised)
         await self._device.start_advertising(
-            advertising_data=bytes(
-                AdvertisingData(
-                    [
-                        (AdvertisingData.FLAGS, b"\x06"),
-                        (AdvertisingData.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS, uuids),
-                        (AdvertisingData.COMPLETE_LOCAL_NAME, self.meter.name.encode()),
-                    ]
-                )
-            ),
+            advertising_data=_advertisement(self.meter.name, self.meter.advertised),
             advertising_interval_min=ADVERTISING_INTERVAL_MS,
             advertising_interval_max=ADVERTISING_INTERVAL_MS,
         )
@@ -185,7 +179,7 @@ class BumbleMeter:
         return AttributeValue(
             read=(lambda _: self.meter.read(row.channel)) if "read" in row.properties else None,
             write=(lambda link, data: self._on_write(link, row.channel, data))
-            if "write" in row.properties
+            if row.properties & {"write", "write_without_response"}
             else None,
         )
 
@@ -209,7 +203,7 @@ class BumbleMeter:
         for message in outgoing:
             if self.meter.faults.pause_s:
                 await asyncio.sleep(self.meter.faults.pause_s)
-            if message.channel in MEASUREMENTS and self._until_loss is not None:
+            if message.channel in self._measurements and self._until_loss is not None:
                 if self._until_loss == 0:
                     self._until_loss = None
                     self._run(self._drop_link())
@@ -217,7 +211,7 @@ class BumbleMeter:
                 self._until_loss -= 1
             if message.channel not in self._subscribed or self._device is None:
                 continue
-            sent += message.channel in MEASUREMENTS
+            sent += message.channel in self._measurements
             characteristic = self._characteristics[message.channel]
             if message.indicate:
                 await self._device.indicate_subscriber(connection, characteristic, message.data)
@@ -226,6 +220,20 @@ class BumbleMeter:
                 await self._device.notify_subscriber(connection, characteristic, message.data)
         if sent:
             self.delivered.set()
+
+
+def _advertisement(name: str, services: Iterable[str]) -> bytes:
+    """All a meter says of itself. One with a long service UUID has its name in a scan response, which bumble's
+    controllers never send; so here everything is in one advertisement, however long."""
+    rows = [(AdvertisingData.FLAGS, b"\x06")]
+    uuids = [UUID(service).to_bytes() for service in services]
+    for size, kind in (
+        (2, AdvertisingData.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS),
+        (16, AdvertisingData.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS),
+    ):
+        if listed := b"".join(uuid for uuid in uuids if len(uuid) == size):
+            rows.append((kind, listed))
+    return bytes(AdvertisingData([*rows, (AdvertisingData.COMPLETE_LOCAL_NAME, name.encode())]))
 
 
 class _Display(PairingDelegate):

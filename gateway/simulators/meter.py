@@ -42,7 +42,10 @@ class Security(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Characteristic:
-    """One row of a meter's GATT table. `properties` are words of: read, write, notify, indicate."""
+    """One row of a meter's GATT table. UUIDs are short where they have a short form, else full.
+
+    `properties` are words of: read, write, write_without_response, notify, indicate.
+    """
 
     service: str
     channel: str
@@ -106,6 +109,10 @@ class VirtualMeter:
     def own_characteristics(self) -> tuple[Characteristic, ...]:
         """The part of the table that makes it this kind of meter."""
         raise NotImplementedError
+
+    def measurement_channels(self) -> frozenset[str]:
+        """The vendor's own channels of measurements, besides `bumble_meter.MEASUREMENTS`."""
+        return frozenset()
 
     def read(self, channel: str) -> bytes:
         """The value of a readable characteristic."""
