@@ -1,6 +1,6 @@
 """A virtual meter that speaks frames on one line, and the same meter on a Bluetooth service.
 
-What the frames say is each meter's own, from its protocol. Radio and wire are `bumble_meter`'s and `serial_line`'s.
+What the frames say is each meter's own, from its protocol; the radio is `bumble_meter`'s, a wire `serial_line`'s.
 """
 
 from abc import ABC, abstractmethod
