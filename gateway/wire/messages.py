@@ -1,4 +1,5 @@
-"""The messages themselves: a reading, the batch it travels in, the receipt that answers it, a gateway's status.
+"""The messages themselves: a reading, an answer given at the dock, the batch they travel in, the receipt that answers
+it, a gateway's status.
 
 It holds shapes only. `codec` turns them into bytes and back, `topics` says where they go.
 """
@@ -115,13 +116,39 @@ class Reading(Message, frozen=True, kw_only=True):
     visit: Visit | None = None
 
 
+class Asked(StrEnum):
+    """What somebody at the dock was asked about a reading."""
+
+    MEAL = "meal"  # values: one word of `Meal`
+    SYMPTOMS = "symptoms"  # values: symptom codes of the clinical rules; none of them: none
+    FIRST_AID = "first_aid"  # values: the rule whose card staff have read and put away
+
+
+class Answer(Message, frozen=True, kw_only=True):
+    """What a person at the dock said about one reading. Evidence like a reading: kept, sent once, never edited.
+
+    A later answer to the same question takes the place of an earlier one. `id` names this one answer for ever.
+    """
+
+    id: UUID
+    reading: UUID
+    what: Asked
+    values: tuple[str, ...] = ()
+    at: datetime  # UTC, the gateway's clock
+    slot: str
+    staff: str = ""
+    visit: UUID | None = None  # the visit open at the slot
+
+
 class Batch(Message, frozen=True, kw_only=True):
-    """Up to MAX_BATCH_READINGS readings in the order they were saved. The same batch until it is settled."""
+    """Up to MAX_BATCH_READINGS readings and answers in the order they were saved, an answer never before the reading
+    it is about. The same batch until it is settled."""
 
     id: UUID
     gateway: str
     sent: datetime
     readings: tuple[Reading, ...]
+    answers: tuple[Answer, ...] = ()
     v: int = VERSION
 
 
