@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 
 from gateway.conversation import Decoder, Driver, Sighting
-from gateway.drivers import ble_blood_pressure, ble_glucose, ble_thermometer, ble_time, ieee11073
+from gateway.drivers import ble_blood_pressure, ble_glucose, ble_thermometer, ble_time, cardiochek, ieee11073
 
 DRIVERS: tuple[Driver, ...] = (
     ble_glucose.DRIVER,
     ble_blood_pressure.DRIVER,
     ble_thermometer.DRIVER,
+    cardiochek.DRIVER,
 )
 """The first that recognises a sighting has it, so the particular stand before the general."""
 

@@ -24,6 +24,7 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("1808", name="GL-0042"), None),
         (_sighting("180d", name="heart rate strap"), None),
         (_sighting("1808", transport="serial"), None),
+        (_sighting(name="CardioChek PA", transport="serial"), "serial.cardiochek"),
     ],
 )
 def test_a_meter_goes_to_the_driver_that_understands_it(sighting: Sighting, driver: str | None) -> None:
