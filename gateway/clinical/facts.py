@@ -41,12 +41,14 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """The part of a reading that can be judged: canonical values, HI and LO, when and around which meal."""
+    """The part of a reading that can be judged: canonical values, HI and LO, when and around which meal, and the
+    symptoms somebody asked about then; `symptoms` None: nobody asked."""
 
     kind: Kind
     taken_at: datetime
     values: Mapping[str, Decimal | OffScale]
     meal: Meal = Meal.UNKNOWN
+    symptoms: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +100,11 @@ class Vocabulary:
         return found
 
 
-def measurement(reading: Reading, *, meal: Meal | None = None) -> Measurement | None:
-    """What of `reading` can be judged, with staff's correction of the meal; None for controls and rejects."""
+def measurement(
+    reading: Reading, *, meal: Meal | None = None, symptoms: frozenset[str] | None = None
+) -> Measurement | None:
+    """What of `reading` can be judged, with the meal and the symptoms staff asked for; None for controls and
+    rejects."""
     if reading.purpose is not Purpose.PATIENT or reading.quality is Quality.REJECTED:
         return None
     return Measurement(
@@ -107,6 +112,7 @@ def measurement(reading: Reading, *, meal: Meal | None = None) -> Measurement | 
         taken_at=reading.time.at,
         values={**reading.values, **reading.off_scale},
         meal=reading.meal if meal is None else meal,
+        symptoms=symptoms,
     )
 
 
@@ -160,6 +166,8 @@ def _own_facts(of: Measurement) -> dict[str, Fact]:
         for name, value in of.values.items()
     }
     known |= meal_facts(of.kind, of.meal)
+    if of.symptoms is not None:
+        known["symptoms"] = of.symptoms
     return known
 
 

@@ -1,5 +1,5 @@
-"""The messages themselves: a reading, an answer given at the dock, the batch they travel in, the receipt that answers
-it, a gateway's status.
+"""The messages themselves: a reading, an answer given at the dock, the batch they travel in, the receipt that
+answers it, a gateway's status.
 
 It holds shapes only. `codec` turns them into bytes and back, `topics` says where they go.
 """
@@ -141,8 +141,8 @@ class Answer(Message, frozen=True, kw_only=True):
 
 
 class Batch(Message, frozen=True, kw_only=True):
-    """Up to MAX_BATCH_READINGS readings and answers in the order they were saved, an answer never before the reading
-    it is about. The same batch until it is settled."""
+    """Up to MAX_BATCH_READINGS readings and answers in the order they were saved, an answer never before the
+    reading it is about. The same batch until it is settled."""
 
     id: UUID
     gateway: str

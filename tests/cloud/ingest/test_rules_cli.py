@@ -57,7 +57,7 @@ def test_signing_again_replaces_the_signature(rules: Path) -> None:
 def test_signing_leaves_every_other_line_as_it_was(rules: Path) -> None:
     file = rules / "glucose.toml"
     remark = "# ---- highs: from here on ----"
-    before = file.read_text("utf-8").replace('[[rule]]\nid = "GL-011"', f'{remark}\n[[rule]]\nid = "GL-011"')
+    before = file.read_text("utf-8").replace('[[rule]]\nid = "GL-010"', f'{remark}\n[[rule]]\nid = "GL-010"')
     file.write_text(before, "utf-8")
     for name in ("Dr One", "Dr Two"):
         sign(rules, "GL-006", name)

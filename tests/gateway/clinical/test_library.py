@@ -147,3 +147,27 @@ def _severity(kind: Kind, values: dict[str, Any], person: Person | None, meal: M
     at = datetime(2026, 5, 4, tzinfo=UTC)
     found = judge(library(), facts(Measurement(kind=kind, taken_at=at, values=values, meal=meal), person))
     return max((finding.rule.severity for finding in found), default=0)
+
+
+def test_asking_about_symptoms_and_finding_none_takes_no_alarm_away() -> None:
+    pressures = [(220, 120), (190, 100), (160, 95), (85, 55)]
+    for systolic, diastolic in pressures:
+        values = {"systolic_mmhg": Decimal(systolic), "diastolic_mmhg": Decimal(diastolic)}
+        assert _fired(Kind.BLOOD_PRESSURE, values, None) == _fired(Kind.BLOOD_PRESSURE, values, frozenset())
+    for value in (Decimal("2.5"), Decimal("17.0"), OffScale.LO, OffScale.HI):
+        sugar = {"glucose_mmol_l": value}
+        assert _fired(Kind.GLUCOSE, sugar, None) == _fired(Kind.GLUCOSE, sugar, frozenset())
+
+
+def test_a_customer_who_is_not_awake_gets_another_card_than_one_who_is() -> None:
+    at = datetime(2026, 5, 4, tzinfo=UTC)
+    low = Measurement(kind=Kind.GLUCOSE, taken_at=at, values={"glucose_mmol_l": OffScale.LO})
+    asleep = replace(low, symptoms=frozenset({"conscious_change"}))
+    assert judge(library(), facts(low, None))[0].rule.protocol == "P-HYPO-AWAKE"
+    assert judge(library(), facts(asleep, None))[0].rule.protocol == "P-HYPO-UNCONSCIOUS"
+
+
+def _fired(kind: Kind, values: dict[str, Any], symptoms: frozenset[str] | None) -> list[str]:
+    at = datetime(2026, 5, 4, tzinfo=UTC)
+    measured = Measurement(kind=kind, taken_at=at, values=values, symptoms=symptoms)
+    return [finding.rule.id for finding in judge(library(), facts(measured, None))]

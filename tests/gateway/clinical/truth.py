@@ -3,6 +3,7 @@
 `?` as a value leaves the fact out. Numbers are canonical; HI and LO are what a meter shows without one.
 """
 
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +25,18 @@ DANGER = (
     "dyspnoea_cannot_lie_flat",
     "syncope",
 )
+FAINT = ("conscious_change", "syncope", "chest_pain", "cold_sweat")
+HEART = ("syncope", "chest_pain", "dyspnoea_cannot_lie_flat", "conscious_change", "cold_sweat")
+NOT_AWAKE = ("conscious_change", "seizure", "cannot_swallow")
+CRISIS = (
+    "conscious_change",
+    "deep_breathing",
+    "fruity_breath",
+    "vomiting",
+    "abdominal_pain",
+    "fever39",
+    "dehydration",
+)
 NON_FASTING = ("random", "pre_meal", "post_meal_1h", "post_meal_2h", "bedtime")
 FIRES, SILENT = True, False
 
@@ -36,6 +49,24 @@ def bp(systolic: Any, diastolic: Any, fires: bool, **more: Any) -> Row:
 
 def sugar(value: Any, fires: bool, **more: Any) -> Row:
     return {"glucose_mmol_l": value} | more, fires
+
+
+def fat(value: Any, fires: bool, **more: Any) -> Row:
+    return {"triglyceride_mmol_l": value} | more, fires
+
+
+def pulse(value: Any, fires: bool, **more: Any) -> Row:
+    return {"systolic_mmhg": 120, "diastolic_mmhg": 80, "pulse_per_min": value} | more, fires
+
+
+def asked(row: Callable[[bool, list[str]], Row], signs: Sequence[str], other: str) -> list[Row]:
+    """Fires on each of the signs, on all of them, and on nothing else: not asked, none of them, another one."""
+    return [
+        *(row(FIRES, [sign]) for sign in signs),
+        row(FIRES, [*signs, other]),
+        row(SILENT, []),
+        row(SILENT, [other]),
+    ]
 
 
 def facts_of(row: dict[str, Any]) -> dict[str, Fact]:
@@ -93,6 +124,17 @@ def _high_sugar(limit: str, below: str, above: str) -> list[Row]:
 
 
 TABLES: dict[str, list[Row]] = {
+    "BP-001": [
+        *asked(lambda fires, signs: bp(180, 109, fires, symptoms=signs), DANGER, "abdominal_pain"),
+        bp(179, 109, SILENT, symptoms=["syncope"]),
+        bp(181, 70, FIRES, symptoms=["syncope"]),
+        bp(179, 110, FIRES, symptoms=["syncope"]),
+        bp(120, 111, FIRES, symptoms=["syncope"]),
+        bp("HI", 100, FIRES, symptoms=["syncope"]),
+        bp(120, "HI", FIRES, symptoms=["syncope"]),
+        bp("?", "?", SILENT, symptoms=["syncope"]),
+        bp(230, 120, SILENT, symptoms="?"),
+    ],
     "BP-002": [
         bp(219, 139, SILENT),
         bp(220, 100, FIRES),
@@ -126,6 +168,40 @@ TABLES: dict[str, list[Row]] = {
         bp(150, 95, SILENT, pregnant_or_lactating=False),
         bp(150, 95, SILENT, pregnant_or_lactating="?"),
     ],
+    "BP-007": [
+        *asked(lambda fires, signs: bp(89, 60, fires, symptoms=signs), FAINT, "vomiting"),
+        bp(90, 60, SILENT, symptoms=["syncope"]),
+        bp(91, 61, SILENT, symptoms=["syncope"]),
+        bp(88, 70, FIRES, symptoms=["syncope"]),
+        bp(90, 59, FIRES, symptoms=["syncope"]),
+        bp(90, 58, FIRES, symptoms=["syncope"]),
+        bp("LO", "LO", FIRES, symptoms=["syncope"]),
+        bp("?", "?", SILENT, symptoms=["syncope"]),
+        bp(70, 40, SILENT, symptoms="?"),
+    ],
+    "HR-001": [
+        *asked(lambda fires, signs: pulse(150, fires, symptoms=signs), HEART, "vomiting"),
+        pulse(149, SILENT, symptoms=["syncope"]),
+        pulse(151, FIRES, symptoms=["syncope"]),
+        pulse(46, SILENT, symptoms=["syncope"]),
+        pulse(45, FIRES, symptoms=["syncope"]),
+        pulse(44, FIRES, symptoms=["syncope"]),
+        pulse("?", SILENT, symptoms=["syncope"]),
+        pulse(160, SILENT, symptoms="?"),
+    ],
+    "HR-002": [
+        pulse(149, SILENT),
+        pulse(150, FIRES),
+        pulse(151, FIRES),
+        pulse(46, SILENT),
+        pulse(45, FIRES),
+        pulse(44, FIRES),
+        pulse("?", SILENT),
+        pulse(80, SILENT, symptoms=[]),
+        pulse(150, FIRES, symptoms=[]),
+        pulse(150, FIRES, symptoms=["vomiting"]),
+        *(pulse(150, SILENT, symptoms=[sign]) for sign in HEART),
+    ],
     "BP-010": [
         bp(159, 99, SILENT),
         bp(160, 80, FIRES),
@@ -141,6 +217,59 @@ TABLES: dict[str, list[Row]] = {
         # Without the other half nobody can say that it is not worse.
         bp(165, "?", SILENT),
         bp("?", "?", SILENT),
+    ],
+    "GL-001": [
+        *asked(lambda fires, signs: sugar("3.9", fires, symptoms=signs), NOT_AWAKE, "vomiting"),
+        sugar("4.0", SILENT, symptoms=["seizure"]),
+        sugar("3.8", FIRES, symptoms=["seizure"]),
+        sugar("LO", FIRES, symptoms=["seizure"]),
+        sugar("HI", SILENT, symptoms=["seizure"]),
+        sugar("?", SILENT, symptoms=["seizure"]),
+        sugar("1.8", SILENT, symptoms="?"),
+    ],
+    "GL-010": [
+        *asked(lambda fires, signs: sugar("13.9", fires, symptoms=signs), CRISIS, "blurred_vision"),
+        sugar("13.8", SILENT, symptoms=["vomiting"]),
+        sugar("14.0", FIRES, symptoms=["vomiting"]),
+        sugar("HI", FIRES, symptoms=["vomiting"]),
+        sugar("LO", SILENT, symptoms=["vomiting"]),
+        sugar("?", SILENT, symptoms=["vomiting"]),
+        sugar("25.0", SILENT, symptoms="?"),
+    ],
+    "LP-001": [
+        *asked(lambda fires, signs: fat("5.60", fires, symptoms=signs), ["abdominal_pain"], "vomiting"),
+        fat("5.59", SILENT, symptoms=["abdominal_pain"]),
+        fat("5.61", FIRES, symptoms=["abdominal_pain"]),
+        fat("HI", FIRES, symptoms=["abdominal_pain"]),
+        fat("LO", SILENT, symptoms=["abdominal_pain"]),
+        fat("?", SILENT, symptoms=["abdominal_pain"]),
+        fat("12.00", SILENT, symptoms="?"),
+    ],
+    "LP-002": [
+        fat("11.29", SILENT),
+        fat("11.30", FIRES),
+        fat("11.31", FIRES),
+        fat("HI", SILENT),
+        fat("LO", SILENT),
+        fat("?", SILENT),
+        fat("5.00", SILENT, symptoms=[]),
+        fat("11.30", FIRES, symptoms=[]),
+        fat("11.30", FIRES, symptoms=["vomiting"]),
+        fat("11.30", SILENT, symptoms=["abdominal_pain"]),
+    ],
+    "LP-003": [
+        fat("5.59", SILENT),
+        fat("5.60", FIRES),
+        fat("5.61", FIRES),
+        fat("11.29", FIRES),
+        fat("11.30", SILENT),
+        fat("11.31", SILENT),
+        fat("HI", FIRES),
+        fat("LO", SILENT),
+        fat("?", SILENT),
+        fat("6.00", FIRES, symptoms=[]),
+        fat("6.00", FIRES, symptoms=["vomiting"]),
+        fat("6.00", SILENT, symptoms=["abdominal_pain"]),
     ],
     "GL-002": [
         sugar("2.9", FIRES),
