@@ -102,9 +102,14 @@ def _close(label: "Label", *, printed: bool) -> Step[None]:
 
 
 def records_of(label: "Label") -> Iterator[Record | NoReading]:
-    """What a label holds, one record for each kind; raises Garbled: unknown_unit, grammar."""
+    """What a label holds, one record for each kind; raises Garbled: unknown_unit, unknown_line, grammar, said_twice.
+
+    A line nobody knows may be one we know with a letter lost on the way: there is no checksum.
+    """
     header, results = label.header, label.results()
-    if any(name not in QUANTITIES and name not in DERIVED for name in results):
+    if not results.keys() <= QUANTITIES.keys() | DERIVED | UNSUPPORTED:
+        raise Garbled("unknown_line")
+    if results.keys() & UNSUPPORTED:
         yield NoReading(why="unsupported_analyte")
     by_kind: dict[Kind, dict[str, Result]] = {}
     for name, result in results.items():
