@@ -132,8 +132,13 @@ class Gateway:
         if self._config.ble.enabled:
             from gateway.transports.ble import Ble  # a gateway without a radio does not load bleak
 
-            services = frozenset[str]().union(*(driver.services for driver in self._drivers))
-            ble = Ble(services, adapter=self._config.ble.adapter, passkeys=self._config.ble.passkeys)
+            ours = [driver for driver in self._drivers if driver.transport == "ble"]
+            ble = Ble(
+                frozenset[str]().union(*(driver.services for driver in ours)),
+                names=[name for driver in ours for name in driver.names],
+                adapter=self._config.ble.adapter,
+                passkeys=self._config.ble.passkeys,
+            )
             self._transports.append(ble)
             parts.append((ble.name, lambda: self._docking.watch(ble)))
         if self._config.virtual is not None:

@@ -2,12 +2,14 @@
 
 It answers what bleak 3.1 asks, in BlueZ's words, and repeats the behaviours of BlueZ 5.82 that cost most to learn:
 just works needs an agent; a protected value touched before pairing fails with ATT 0x0e; a bond the meter forgot
-makes Connect abort over and over. The radio behind it is bumble's; the meters are `bumble_meter`'s, reading and
+makes Connect abort over and over; lines and attempts at lines outlive the program that asked for them; and what a
+`Sulk` names. The radio behind it is bumble's; the meters are `bumble_meter`'s, reading and
 writing them `bluez_gatt`'s.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from enum import StrEnum
 from typing import Any
 
 from bleak.exc import BleakError
@@ -37,11 +39,20 @@ IO_CAPABILITIES = {
 Method = Callable[[Message], Awaitable[Answer]]
 
 
+class Sulk(StrEnum):
+    """What BlueZ falls into, until its adapter is switched off and on."""
+
+    DEAF = "deaf"  # it says that it discovers, and hears nothing (bluez issue 807)
+    STUCK = "stuck"  # StartDiscovery is refused as already in progress
+
+
 class BlueZ:
     """One adapter, hci0, whose radio is `radio`."""
 
     def __init__(self, bus: MessageBus, radio: Device) -> None:
         self.agent_calls: list[str] = []
+        self.sulk: Sulk | None = None
+        self.most_connecting = 0
         self._bus = bus
         self._radio = radio
         adapter = {
@@ -53,17 +64,18 @@ class BlueZ:
         }
         self._objects = Objects(bus, {"/org/bluez": {AGENT_MANAGER1: {}}, ADAPTER: {ADAPTER1: adapter}})
         self._discovering: set[str] = set()
-        self._filter: frozenset[str] = frozenset()
+        self.filter: frozenset[str] = frozenset()
         self._agent: tuple[str, str, str] | None = None  # bus name, path, capability
         self._clients: dict[str, BumbleClient] = {}
         self._gatt = Gatt(self._objects, self._clients, self.ask_agent)
         self._calling: dict[str, asyncio.Future[None]] = {}
         self._working: set[asyncio.Task[None]] = set()
         self._connecting = asyncio.Lock()
+        self._asked_to_connect = 0
         self._methods: dict[tuple[str, str], Method] = {
             (OBJECT_MANAGER, "GetManagedObjects"): self._objects.managed,
             (PROPERTIES, "Get"): self._objects.get_property,
-            (PROPERTIES, "Set"): self._objects.set_property,
+            (PROPERTIES, "Set"): self._set_property,
             (AGENT_MANAGER1, "RegisterAgent"): self._register_agent,
             (AGENT_MANAGER1, "RequestDefaultAgent"): self._nothing,
             (ADAPTER1, "SetDiscoveryFilter"): self._set_filter,
@@ -128,15 +140,45 @@ class BlueZ:
             reply = Message.new_error(message, error.name, error.text)
         await self._bus.send(reply)
 
+    # --- the adapter -------------------------------------------------------------------------------------------
+
+    async def _set_property(self, message: Message) -> Answer:
+        interface, name, value = message.body
+        if (interface, name) == (ADAPTER1, "Powered"):
+            await self._power(value.value)
+        return await self._objects.set_property(message)
+
+    async def _power(self, on: bool) -> None:
+        """Off ends every discovery and every line; on again BlueZ has got over what it sulked about."""
+        if on:
+            self.sulk = None
+            return
+        for calling in self._calling.values():
+            calling.cancel()
+        for client in list(self._clients.values()):
+            await client.disconnect()
+        await self._end_discoveries()
+
+    async def _end_discoveries(self) -> None:
+        if self._discovering:
+            self._discovering.clear()
+            await self._radio.stop_scanning()
+        self._objects.change(ADAPTER, ADAPTER1, Discovering=Variant("b", False))
+
+    def _need_power(self) -> None:
+        if not self._objects.get(ADAPTER, ADAPTER1, "Powered"):
+            raise BlueZError("NotReady", "Resource Not Ready")
+
     # --- discovery -------------------------------------------------------------------------------------------
 
     async def _set_filter(self, message: Message) -> Answer:
         uuids = message.body[0].get("UUIDs")
-        self._filter = frozenset(uuids.value) if uuids else frozenset()
+        self.filter = frozenset(uuids.value) if uuids else frozenset()
         return "", []
 
     async def _start_discovery(self, message: Message) -> Answer:
-        if message.sender in self._discovering:
+        self._need_power()
+        if message.sender in self._discovering or self.sulk is Sulk.STUCK:
             raise BlueZError("InProgress", "Operation already in progress")
         if not self._discovering:
             await self._radio.start_scanning(filter_duplicates=False)
@@ -155,7 +197,7 @@ class BlueZ:
 
     def _on_advertisement(self, advertisement: Advertisement) -> None:
         uuids = service_uuids(advertisement.data)
-        if self._filter and not self._filter.intersection(uuids):
+        if self.sulk is Sulk.DEAF or (self.filter and not self.filter.intersection(uuids)):
             return
         address = advertisement.address.to_string(with_type_qualifier=False)
         path = f"{ADAPTER}/dev_{address.replace(':', '_')}"
@@ -171,7 +213,7 @@ class BlueZ:
             "Address": Variant("s", address),
             "AddressType": Variant("s", "random"),
             "Alias": Variant("s", alias),
-            "Name": Variant("s", alias),
+            **({"Name": Variant("s", str(name))} if name else {}),
             "UUIDs": Variant("as", uuids),
             "RSSI": rssi,
             "Paired": no,
@@ -200,7 +242,17 @@ class BlueZ:
     # --- connections and bonds -------------------------------------------------------------------------------
 
     async def _connect(self, message: Message) -> Answer:
-        await self._connected(str(message.path))
+        self._need_power()
+        path = str(message.path)
+        if path in self._calling:
+            # Also when whoever began it is gone.
+            raise BlueZError("InProgress", "In Progress")
+        self._asked_to_connect += 1
+        self.most_connecting = max(self.most_connecting, self._asked_to_connect)
+        try:
+            await self._connected(path)
+        finally:
+            self._asked_to_connect -= 1
         return "", []
 
     async def _connected(self, path: str) -> BumbleClient:

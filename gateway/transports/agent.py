@@ -3,17 +3,17 @@
 Pairing itself is started by a driver's `Pair` through `gatt`; passkeys come from the settings.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 
-from dbus_fast import BusType, ErrorType, Message, MessageType
-from dbus_fast.aio import MessageBus
+from dbus_fast import ErrorType, Message, MessageType
 
+from gateway.transports.bluez import BLUEZ, BluezError, call, system_bus
 from gateway.transports.uuids import address_of
 
-BLUEZ = "org.bluez"
-AGENT = "org.bluez.Agent1"
+AGENT, AGENT_MANAGER1 = "org.bluez.Agent1", "org.bluez.AgentManager1"
 AGENT_PATH = "/org/kangdock/agent"
+DBUS = "org.freedesktop.DBus"
 REJECTED = "org.bluez.Error.Rejected"
 
 
@@ -22,23 +22,24 @@ class NoAgent(OSError):
 
 
 @asynccontextmanager
-async def agent(passkeys: Mapping[str, int]) -> AsyncIterator[None]:
+async def agent(passkeys: Mapping[str, int], died: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
     """An agent for as long as the block runs; `passkeys` by Bluetooth address. Raises NoAgent.
 
-    It is the default agent, because bleak calls Pair from a bus connection of its own.
+    It is the default agent, because bleak calls Pair from a bus connection of its own. `died` is called when BlueZ
+    goes away: with it go the agent and every discovery, and nobody else would notice before the silence is long.
     """
-    bus = MessageBus(bus_type=BusType.SYSTEM)
-    try:
+    async with AsyncExitStack() as registered:
         try:
-            await bus.connect()
-        except Exception as error:  # dbus-fast raises whatever the socket, the file or the handshake did
-            raise NoAgent(f"no system bus: {type(error).__name__}") from None
-        bus.add_message_handler(lambda message: answer(message, passkeys))
-        await _call(bus, "RegisterAgent", "os", [AGENT_PATH, "KeyboardOnly" if passkeys else "NoInputNoOutput"])
-        await _call(bus, "RequestDefaultAgent", "o", [AGENT_PATH])
+            bus = await registered.enter_async_context(system_bus())
+            bus.add_message_handler(lambda message: answer(message, passkeys))
+            bus.add_message_handler(lambda message: died() if _says_bluez_died(message) else None)
+            await bus.call(_tell_when_bluez_dies())
+            capability = "KeyboardOnly" if passkeys else "NoInputNoOutput"
+            await call(bus, "/org/bluez", AGENT_MANAGER1, "RegisterAgent", "os", [AGENT_PATH, capability])
+            await call(bus, "/org/bluez", AGENT_MANAGER1, "RequestDefaultAgent", "o", [AGENT_PATH])
+        except BluezError as error:
+            raise NoAgent(error.word) from None
         yield
-    finally:
-        bus.disconnect()
 
 
 def answer(message: Message, passkeys: Mapping[str, int]) -> Message | None:
@@ -64,16 +65,16 @@ def answer(message: Message, passkeys: Mapping[str, int]) -> Message | None:
             return Message.new_error(message, ErrorType.UNKNOWN_METHOD, f"an agent has no {message.member}")
 
 
-async def _call(bus: MessageBus, member: str, signature: str, body: list[str]) -> None:
-    reply = await bus.call(
-        Message(
-            destination=BLUEZ,
-            path="/org/bluez",
-            interface="org.bluez.AgentManager1",
-            member=member,
-            signature=signature,
-            body=body,
-        )
+def _says_bluez_died(message: Message) -> bool:
+    return message.member == "NameOwnerChanged" and message.body[0] == BLUEZ and not message.body[2]
+
+
+def _tell_when_bluez_dies() -> Message:
+    return Message(
+        destination=DBUS,
+        path="/org/freedesktop/DBus",
+        interface=DBUS,
+        member="AddMatch",
+        signature="s",
+        body=[f"type='signal',sender='{DBUS}',member='NameOwnerChanged',arg0='{BLUEZ}'"],
     )
-    if reply is None or reply.message_type is MessageType.ERROR:
-        raise NoAgent(f"{member}: {reply.error_name if reply else 'no reply'}")

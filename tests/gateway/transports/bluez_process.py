@@ -15,7 +15,7 @@ from dbus_fast import BusType
 from dbus_fast.aio import MessageBus
 
 from gateway.simulators.air import BONDING_KEYS, Air, radio
-from gateway.simulators.bluez import BlueZ
+from gateway.simulators.bluez import BlueZ, Sulk
 from gateway.simulators.bumble_meter import BumbleMeter
 
 
@@ -42,6 +42,12 @@ class Room:
                 await meter.hush()
             case "forget_bond":
                 await meter.forget_bond()
+            case "deaf" | "stuck":
+                self.bluez.sulk = Sulk(order["do"])
+            case "most_connecting":
+                return self.bluez.most_connecting
+            case "filter":
+                return sorted(self.bluez.filter)
             case "measure":
                 vars(meter.meter).update(vars(pickle.loads(bytes.fromhex(order["state"]))))  # noqa: S301
             case "report":

@@ -281,3 +281,15 @@ def test_a_thermometer_tells_what_it_stored_and_forgets_what_was_confirmed(bench
             assert {record.device_time for record in told} == {NOON}
 
     asyncio.run(scenario())
+
+
+def test_a_meter_that_advertises_only_its_name_is_seen_and_passers_by_are_not(bench_of):
+    async def scenario():
+        named = glucose_meter(advertised=())
+        phone = pressure_cuff(advertised=("180d",))
+        async with bench_of(named, phone, names=["vg"]) as bench:
+            async with asyncio.timeout(WITHIN_S), aclosing(bench.ble.sightings()) as sightings:
+                seen = [(await anext(sightings)).name for _ in range(5)]
+            assert set(seen) == {"VGM"}
+
+    asyncio.run(scenario())

@@ -12,7 +12,7 @@ from dbus_fast import Message, MessageType
 from gateway.conversation import Lost, Refused
 from gateway.simulators.meter import Security
 from gateway.transports.agent import AGENT, NoAgent, answer
-from tests.gateway.transports.rig import WITHIN_S, BlueZService, bluez_bench, glucose_meter
+from tests.gateway.transports.rig import WITHIN_S, BlueZService, bluez_bench, glucose_meter, pressure_cuff
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_just_works_pairs_without_asking_anybody_anything(bench_of):
 
 def test_without_an_agent_bluez_refuses_even_just_works_and_open_meters_are_still_read(bench_of, monkeypatch):
     @asynccontextmanager
-    async def refused(passkeys):
+    async def refused(passkeys, died):
         raise NoAgent("RegisterAgent")
         yield
 
@@ -69,7 +69,7 @@ def test_a_bluetoothd_that_dies_loses_the_line_and_once_it_is_back_meters_are_re
     async def scenario(service: BlueZService):
         meter = glucose_meter()
         meter.measure(Decimal("5.4"))
-        async with bluez_bench(service, meter, silent_after_s=0.3) as bench:
+        async with bluez_bench(service, meter) as bench:  # it notices at once, and not after the silence
             async with bench.ble.open(await bench.sighting_of("VGM")) as link:
                 await link.read("2a25")
                 service.kill()
@@ -124,3 +124,28 @@ def test_the_agent_knows_no_passkey_of_a_stranger():
         sender=":1.1",
     )
     assert answer(stranger, {"C4:5E:00:00:00:01": 12}).message_type is MessageType.ERROR
+
+
+@pytest.mark.parametrize(("names", "filtered"), [([], True), (["VGM"], False)])
+def test_bluez_filters_by_service_unless_a_meter_is_known_by_its_name_alone(bench_of, names, filtered):
+    async def scenario():
+        async with bench_of(glucose_meter(), names=names) as bench:
+            await bench.sighting_of("VGM")
+            assert bool(await bench.tell("", "filter")) is filtered
+
+    asyncio.run(scenario())
+
+
+def test_lines_are_opened_one_after_the_other(bench_of):
+    async def scenario():
+        async with bench_of(glucose_meter(), pressure_cuff()) as bench:
+            first, second = await bench.sighting_of("VGM"), await bench.sighting_of("VBP")
+
+            async def read(sighting):
+                async with bench.ble.open(sighting) as link:
+                    return await link.read("2a25")
+
+            assert await asyncio.gather(read(first), read(second)) == [b"SN-0001"] * 2
+            assert await bench.tell("", "most_connecting") == 1
+
+    asyncio.run(scenario())
