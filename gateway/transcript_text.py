@@ -34,7 +34,17 @@ from gateway.conversation import (
 from gateway.wire.messages import Purpose
 from gateway.wire.vocabulary import Meal
 
-HEADERS = ("driver", "transport", "name", "address", "services", "usb_id", "received", "last_record")
+HEADERS = (
+    "driver",
+    "transport",
+    "name",
+    "address",
+    "services",
+    "usb_id",
+    "received",
+    "last_record",
+    "set_clock_to",
+)
 SERIAL_LINE = "-"
 
 Answer: TypeAlias = Event | Refused | Lost
@@ -94,6 +104,10 @@ def _context(headers: Mapping[str, str]) -> Context:
         raise Malformed("the header '# received: ...' is no time, e.g. 2026-01-03T03:35:00+00:00") from None
     if received.tzinfo is None:
         raise Malformed("the header '# received: ...' needs an offset, e.g. +00:00")
+    try:
+        set_clock_to = datetime.fromisoformat(headers["set_clock_to"]) if "set_clock_to" in headers else None
+    except ValueError:
+        raise Malformed("the header '# set_clock_to: ...' is no time, e.g. 2026-01-03T11:35:00") from None
     return Context(
         sighting=Sighting(
             transport=headers.get("transport", "ble"),
@@ -104,6 +118,7 @@ def _context(headers: Mapping[str, str]) -> Context:
         ),
         now=received,
         last_record=headers.get("last_record") or None,
+        set_clock_to=set_clock_to,
     )
 
 
@@ -124,6 +139,7 @@ def write(
         "usb_id": sighting.usb_id,
         "received": context.now.isoformat(),
         "last_record": context.last_record or "",
+        "set_clock_to": "" if context.set_clock_to is None else context.set_clock_to.isoformat(),
     }
     lines = [f"# {name}: {_header(value)}" for name, value in headers.items() if value] + [""]
     for action, answer in exchanges:

@@ -8,13 +8,27 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 
 from gateway.conversation import Decoder, Driver, Sighting
-from gateway.drivers import ble_blood_pressure, ble_glucose, ble_thermometer, ble_time, cardiochek, ieee11073
+from gateway.drivers import (
+    benecheck,
+    benecheck_gls,
+    ble_blood_pressure,
+    ble_glucose,
+    ble_thermometer,
+    ble_time,
+    cardiochek,
+    ieee11073,
+    sinocare,
+)
 
 DRIVERS: tuple[Driver, ...] = (
+    benecheck_gls.DRIVER,
+    benecheck.DONGLE_DRIVER,
+    benecheck.SERIAL_DRIVER,
     ble_glucose.DRIVER,
     ble_blood_pressure.DRIVER,
     ble_thermometer.DRIVER,
     cardiochek.DRIVER,
+    sinocare.DRIVER,
 )
 """The first that recognises a sighting has it, so the particular stand before the general."""
 

@@ -22,6 +22,10 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("1809", name="FORA IR20"), "ble.thermometer"),
         (_sighting("1808", name="BeneCheck-1234"), None),  # its uric acid would be called glucose
         (_sighting("1808", name="GL-0042"), None),
+        (_sighting("ffe0", name="Sinocare"), "ble.sinocare"),
+        (_sighting("ffb0", name="BDE_WEIXIN_TTM"), "ble.sinocare"),
+        (_sighting(name="SN-6W"), "ble.sinocare"),
+        (_sighting("ffe0", name="HMSoft"), None),  # anybody's module
         (_sighting("180d", name="heart rate strap"), None),
         (_sighting("1808", transport="serial"), None),
         (_sighting(name="CardioChek PA", transport="serial"), "serial.cardiochek"),

@@ -1,0 +1,265 @@
+"""Sinocare (三诺) glucose and uric acid meters over Bluetooth: listened to, and asked for what they kept.
+
+The frames are `sinocare_frames`', the channels `ble_line`'s, what a value means nobody's here.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+
+from gateway.conversation import (
+    Context,
+    Driver,
+    Garbled,
+    Lost,
+    Record,
+    Sighting,
+    Step,
+    Talk,
+    emit,
+    note,
+)
+from gateway.drivers import sinocare_frames as frames
+from gateway.drivers.ble_common import NoReading, introduce
+from gateway.drivers.ble_line import Line, open_line, say
+from gateway.drivers.framing import Framer, next_frame
+from gateway.drivers.sinocare_frames import BLOOD, Command, Frame, Result
+from gateway.units import canonical
+from gateway.wire.messages import Purpose, Shown
+from gateway.wire.vocabulary import Kind, OffScale
+
+SERVICES = frozenset({"ffe0", "ffb0"})
+LINES = (Line(listen="ffe1", say=("ffe2", "ffe1")), Line(listen="ffb1", say=("ffb2",)))
+NAMES = ("Sinocare", "BDE_WEIXIN_TTM", "SN-", "AW+AIR", "UG11", "JW+AIR", "JZ+Air")
+"""Both services belong to Bluetooth modules that many makers buy: only the name tells whose meter it is."""
+
+ANSWER_TIMEOUT_S = 3.0
+"""A meter that answers at all does so at once; while it waits for blood it may not (the maker's kit, 3.4)."""
+LISTEN_TIMEOUT_S = 60.0
+"""Who switched a meter on measures within a minute; each step of it is told, and begins the minute again."""
+
+HISTORIES: Mapping[int, tuple[bytes, ...]] = {
+    frames.WL_1: (b"\0\0",),
+    frames.ANWEN_AIR: (b"\0\0",),
+    frames.CARBON: (b"\0\x01", b"\0\x05"),
+    frames.CARBON_2001: (b"\0\x01", b"\0\x05"),
+}
+"""What to ask each machine's memory for: everything, or by sample type, 0001 glucose and 0005 uric acid."""
+
+SAYS_NOTHING_BYTES = 2
+"""A memory frame as short as the request: our own, given back, or an empty memory."""
+
+MEASURING_RANGE_MMOL_L = (Decimal("1.1"), Decimal("33.3"))
+"""What Sinocare's glucose meters can measure. Beyond it they show LO and HI, whatever number their frames hold."""
+
+
+def recognise(sighting: Sighting) -> bool:
+    """By its name."""
+    return sighting.name.startswith(NAMES)
+
+
+def talk(context: Context) -> Talk:
+    """Introduce, say hello, read the memory, set the clock if staff asked for it, and listen for results."""
+    yield from introduce()
+    line = yield from open_line(LINES)
+    yield from _Conversation(line, context).run()
+
+
+class _Conversation:
+    """What one meter tells. A meter that hangs up, or says it switches off, after telling has simply finished."""
+
+    def __init__(self, line: Line, context: Context) -> None:
+        self._line = line
+        self._context = context
+        self._framer = Framer(frames.cut)
+        self._skipped = 0
+        self._machine: int | None = None
+        self._measuring = False  # it waited for blood or began a test: the next result is of this moment
+        self._clock_answered = False
+        self._told = False
+        self._over = False
+
+    def run(self) -> Step[None]:
+        """To its end; raises Lost where the meter went before it had told anything."""
+        yield from say(self._line, frames.connection_test())
+        yield from self._hear(ANSWER_TIMEOUT_S)
+        if self._machine is None:  # it does not greet; its first result says which machine it is
+            yield from self._hear(LISTEN_TIMEOUT_S)
+        for which in HISTORIES.get(self._machine or 0, ()):
+            yield from self._ask(frames.request(self._machine or 0, Command.HISTORY, which))
+        if self._context.set_clock_to is not None:
+            yield from self._set_clock(self._context.set_clock_to)
+        if self._machine is not None:
+            yield from self._hear(LISTEN_TIMEOUT_S)
+
+    def _ask(self, request: bytes) -> Step[None]:
+        if not self._over:
+            yield from say(self._line, request)
+            yield from self._hear(ANSWER_TIMEOUT_S)
+
+    def _set_clock(self, moment: datetime) -> Step[None]:
+        """Only now, as what was read from the memory is in the time of the old clock."""
+        request = frames.set_time(self._machine or 0, moment)
+        if request is None:
+            yield from note("error", "clock_cannot_be_set")
+            return
+        yield from self._ask(request)
+        if self._clock_answered:
+            yield from note("clock_set", moment.replace(second=0, microsecond=0).isoformat())
+        else:
+            yield from note("error", "clock_not_confirmed")
+
+    def _hear(self, timeout_s: float) -> Step[None]:
+        """Takes frames until nothing comes for `timeout_s`, or the meter is off."""
+        while not self._over:
+            try:
+                data = yield from next_frame(self._framer, timeout_s, channel=self._line.listen)
+            except Lost:
+                if not self._told:
+                    raise
+                self._over = True
+                return
+            if self._framer.skipped > self._skipped:
+                self._skipped = self._framer.skipped
+                yield from note("error", "garbled_bytes")
+            if data is None:
+                if self._framer.flush():
+                    yield from note("error", "garbled_truncated")
+                return
+            if data != frames.CR_LF:
+                yield from self._take(data)
+
+    def _take(self, data: bytes) -> Step[None]:
+        try:
+            it = frames.frame(data)
+            self._machine = it.machine
+            measured = frames.result(it)
+        except Garbled as garbled:  # one bad frame must not cost those behind it
+            yield from note("error", f"garbled_{garbled.error}")
+            return
+        match it.command:
+            case Command.WAITING_FOR_BLOOD | Command.TEST_STARTED:
+                self._measuring = True
+            case Command.POWER_OFF | Command.BLUETOOTH_OFF:
+                self._over = True
+            case Command.SET_TIME:
+                self._clock_answered = True
+            case Command.ERROR:
+                self._told, self._measuring = True, False
+                number = frames.error_number(it)
+                yield from note("error", frames.ERRORS.get(number, f"error_{number}"))
+            case _ if it.command in frames.RESULTS:
+                yield from self._result(it, measured)
+
+    def _result(self, it: Frame, measured: Result | None) -> Step[None]:
+        if len(it.payload) <= SAYS_NOTHING_BYTES:
+            return
+        self._told = True
+        just_now = self._measuring and it.command == Command.RESULT
+        if just_now:
+            self._measuring = False
+        if measured is None:
+            yield from note("error", f"unknown_layout_{it.machine:04X}")
+            return
+        try:
+            made = record_of(measured, just_now=just_now)
+        except Garbled as garbled:
+            made = NoReading(why=garbled.error)
+        match made:
+            case NoReading(why=why):
+                yield from note("error", why)
+            case Record():
+                if just_now and measured.time is not None and not measured.clock_not_set:
+                    # It was taken this very moment, so that its time is the meter's clock.
+                    yield from note("clock", measured.time.isoformat())
+                yield from emit(made)
+
+
+# --- what a result is --------------------------------------------------------------------------------------
+
+KINDS = {
+    "glucose": (Kind.GLUCOSE, "glucose_mmol_l"),
+    "uric_acid": (Kind.URIC_ACID, "urate_umol_l"),
+}
+DECLARED = {"mmol/L": "mmol/L", "mg/dL": "mg/dL", "umol/L": "µmol/L"}
+
+
+def record_of(it: Result, *, just_now: bool = False) -> Record | NoReading:
+    """The reading in a result, or why it is none; `just_now` where this conversation saw it being taken.
+
+    Raises Garbled("unknown_unit") for a unit that analyte has not.
+    """
+    if it.analyte not in KINDS:
+        return NoReading(why="unsupported_analyte")
+    if it.mark or it.sample not in (None, BLOOD, frames.CONTROL_SOLUTION, frames.FOREIGN_CONTROL):
+        return NoReading(why="unknown_sample")
+    if it.range == "contradictory":
+        return NoReading(why="contradictory_range")
+    kind, quantity = KINDS[it.analyte]
+    value = canonical(quantity, it.value, DECLARED.get(it.unit, it.unit))
+    beyond = _off_scale(it, value)
+    flags = []
+    if it.clock_not_set:
+        # Without a clock "now" is all that is known, and only of what is measured now.
+        flags.append("time_fault" if just_now else "clock_not_set")
+    shown = Shown(quantity=quantity, value=f"{it.value:f}", unit=DECLARED[it.unit])
+    return Record(
+        kind=kind,
+        key=key_of(it),
+        values={} if beyond else {quantity: value},
+        off_scale={quantity: beyond} if beyond else {},
+        shown=() if beyond else (shown,),
+        device_time=it.time,
+        purpose=Purpose.PATIENT if it.sample in (None, BLOOD) else Purpose.CONTROL,
+        flags=tuple(flags),
+    )
+
+
+def key_of(it: Result) -> str:
+    """The record's own name, the same live and out of the memory: order number and time in the 2000 family; time
+    and value in older machines, which number their records only in the memory."""
+    moment = "" if it.time is None else it.time.isoformat()
+    if it.sample is not None:
+        return f"{it.order}@{moment}"
+    if moment:
+        return f"{moment}#{it.value}"
+    return "" if it.order is None else f"{it.order}#{it.value}"
+
+
+def _off_scale(it: Result, value: Decimal) -> OffScale | None:
+    match it.range:
+        case "high":
+            return OffScale.HI
+        case "low":
+            return OffScale.LO
+        case "not_provided" if it.analyte == "glucose":
+            least, most = MEASURING_RANGE_MMOL_L
+            return OffScale.LO if value < least else OffScale.HI if value > most else None
+        case _:
+            return None
+
+
+DRIVER = Driver(
+    name="ble.sinocare",
+    transport="ble",
+    recognise=recognise,
+    talk=talk,
+    devices="Sinocare 三诺 glucose and uric acid meters with Bluetooth: WL-1, WL-2, 安稳+Air, GM501 智惠, "
+    "SC301 优智, SG901 Air, 臻准2000/3000, UA Ring/Pro/Plus, UG Plus, UG-23, EA-19, EA-23.",
+    source="The maker's own frames with what the meters showed (SDK设备返回格式.xlsx), its error table of "
+    "2022-07-15 and SDConstant.h of its kit; four public apps.",
+    quirks="HI and LO frames still hold a number: it is never taken. Machines 0004 and 0012 have no such flag: "
+    "beyond 1.1 to 33.3 mmol/L they show HI or LO. That mg/dL of 0012 comes in tenths only one app says. A meter "
+    "whose clock was never set says so: what is measured now counts as now, what it kept has no trusted time. "
+    "Nobody can ask for its time: it is known from a result seen being taken. Only machine 0004's clock can be "
+    "set, to the minute. The memory is asked for as published for 0004, and of the 2000 family by sample type. "
+    "Of 000A, 0018, 0020, 0024, 2002 and others the layout is not public: their results are noted as errors, and "
+    "their bytes kept. The old WL-1 has no seconds: two equal values within a minute become one reading.",
+    proven_by="Frames of eight meters published by the maker with what the display said, captured frames of a "
+    "WL-1 and a 安稳+Air, commands of four apps, transcripts, a virtual meter. No conversation with a real one "
+    "yet; reading the memory of the 2000 family, setting the clock and control solution are unproven.",
+    services=SERVICES,
+    names=NAMES,
+    sets_clock=True,
+    decoders=frames.DECODERS,
+)
