@@ -1,10 +1,12 @@
 """Glucose meters that speak the Bluetooth SIG Glucose Service: asks for the records since last time, oldest first.
 
-The frames are `ble_glucose_frames`', the control point's words `ble_racp`'s, what a value means nobody's here.
+The frames are `ble_glucose_frames`', the control point's words `ble_racp`'s, where makers leave the specification
+`ble_glucose_makers`', what a value means nobody's here.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 
 from gateway.conversation import (
@@ -26,6 +28,7 @@ from gateway.conversation import (
     write,
 )
 from gateway.drivers import ble_glucose_frames as frames
+from gateway.drivers import ble_glucose_makers as makers
 from gateway.drivers import ble_racp as racp
 from gateway.drivers.ble_common import NoReading, bond, introduce, subscribe_if_there
 from gateway.drivers.ble_racp import RACP, Code
@@ -45,28 +48,40 @@ COUNT_TIMEOUT_S = 10.0
 ABORT_TIMEOUT_S = 5.0
 """An abort is a courtesy to a meter already in trouble; it is not worth a customer's time."""
 
-OTHER_ANALYTES = ("BeneCheck", "GL-")
-"""Names of meters that put uric acid and cholesterol into the glucose characteristic; only their own driver may
-read them, because here every value would be called glucose."""
-
 
 def recognise(sighting: Sighting) -> bool:
-    """A glucose service, and not one of the makers who use it for something else."""
-    return SERVICE in sighting.services and not sighting.name.startswith(OTHER_ANALYTES)
+    """A glucose service under a name. Meters that use it for uric acid, too, are known by their names alone
+    (`benecheck_gls` stands before this driver), and a name comes a moment after the first advertisement."""
+    return SERVICE in sighting.services and sighting.name != ""
 
 
 def talk(context: Context) -> Talk:
     """Pair, introduce, then everything since the last record; everything there is, if that record is gone."""
     yield from bond()
-    yield from introduce()
+    about = yield from introduce()
+    habits = makers.habits_of(about.maker)
     yield from subscribe(MEASUREMENT)
     has_context = yield from subscribe_if_there(CONTEXT)
     yield from subscribe(RACP)
     last = _Mark.parse(context.last_record)
-    if last is not None and (yield from _Transfer(has_context=has_context, since=last).run()):
+    done = last is not None and (yield from _Transfer(habits, has_context=has_context, since=last).run())
+    if not done and (yield from _count()) != 0:
+        yield from _Transfer(habits, has_context=has_context, since=None).run()
+    if context.set_clock_to is not None:
+        yield from _set_clock(habits, context.set_clock_to)
+
+
+def _set_clock(habits: makers.Habits, moment: datetime) -> Step[None]:
+    """Sets the clock where the maker has a way to; the service itself has none."""
+    if not habits.has_clock_channel:
+        yield from note("error", "clock_not_settable")
         return
-    if (yield from _count()) != 0:
-        yield from _Transfer(has_context=has_context, since=None).run()
+    try:
+        yield from write(makers.CLOCK, makers.clock_setting(moment))
+    except Refused:
+        yield from note("error", "clock_not_set")
+        return
+    yield from note("clock_set", moment.isoformat())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +108,8 @@ class _Transfer:
     twice is the price of noticing.
     """
 
-    def __init__(self, *, has_context: bool, since: _Mark | None) -> None:
+    def __init__(self, habits: makers.Habits, *, has_context: bool, since: _Mark | None) -> None:
+        self._habits = habits
         self._has_context = has_context
         self._since = since
         self._same_memory = since is None
@@ -139,9 +155,9 @@ class _Transfer:
             replaced = self._waiting.pop(it.sequence_number, None)
             self._waiting[it.sequence_number] = (it, self._offset_min)
             if replaced is not None:  # numbers began again while we waited
-                yield from _hand_over(*replaced, None)
+                yield from self._hand_over_alone(*replaced)
             return
-        yield from _hand_over(it, self._offset_min, context)
+        yield from self._hand_over(it, self._offset_min, context)
         yield from self._remember()
 
     def _context(self, it: frames.GlucoseContext) -> Step[None]:
@@ -149,12 +165,32 @@ class _Transfer:
         if waiting is None:
             self._early[it.sequence_number] = it
             return
-        yield from _hand_over(*waiting, it)
+        yield from self._hand_over(*waiting, it)
         yield from self._remember()
 
     def _give_up_waiting(self) -> Step[None]:
         for measurement, offset_min in list(self._waiting.values()):
-            yield from _hand_over(measurement, offset_min, None)
+            yield from self._hand_over_alone(measurement, offset_min)
+
+    def _hand_over_alone(self, it: frames.Measurement, offset_min: int) -> Step[None]:
+        """A record whose context was announced and did not come."""
+        if self._habits.context_decides:  # it may be ketone, and must not be called glucose
+            yield from note("error", "context_missing")
+        else:
+            yield from self._hand_over(it, offset_min, None)
+
+    def _hand_over(
+        self, it: frames.Measurement, offset_min: int, context: frames.GlucoseContext | None
+    ) -> Step[None]:
+        try:
+            made = record_of(it, offset_min, context, self._habits)
+        except Garbled as garbled:
+            made = NoReading(why=f"garbled_{garbled.error}")
+        match made:
+            case NoReading(why=why):
+                yield from note("error", why)
+            case Record():
+                yield from emit(made)
 
     def _remember(self) -> Step[None]:
         """Only while nothing before the last record is waiting, and only in the memory we think it is."""
@@ -222,18 +258,6 @@ def _abort() -> Step[None]:
         pass  # what is still under way is a copy, and comes again
 
 
-def _hand_over(it: frames.Measurement, offset_min: int, context: frames.GlucoseContext | None) -> Step[None]:
-    try:
-        made = record_of(it, offset_min, context)
-    except Garbled as garbled:
-        made = NoReading(why=f"garbled_{garbled.error}")
-    match made:
-        case NoReading(why=why):
-            yield from note("error", why)
-        case Record():
-            yield from emit(made)
-
-
 # --- what a measurement is ---------------------------------------------------------------------------------
 
 MEALS = {1: Meal.PRE_MEAL, 3: Meal.FASTING, 4: Meal.RANDOM, 5: Meal.BEDTIME}
@@ -261,44 +285,68 @@ def key_of(it: frames.Measurement) -> str:
 
 
 def record_of(
-    it: frames.Measurement, offset_min: int, context: frames.GlucoseContext | None
+    it: frames.Measurement,
+    offset_min: int,
+    context: frames.GlucoseContext | None,
+    habits: makers.Habits = makers.PLAIN,
 ) -> Record | NoReading:
     """The reading in a measurement, or why it is none; `offset_min` is the transfer's current time offset.
 
     Raises Garbled("not_a_number") for a number beyond all measure.
     """
+    if it.type in habits.unlisted_types:
+        return NoReading(why="unlisted")
+    meal = None if context is None else context.meal
+    if meal == frames.MEAL_IS_KETONE:
+        # i-SENS meters send a ketone value as if it were glucose, so glucose's factor gives back what is shown.
+        made = record_as(it, Kind.KETONE, "ketone_mmol_l", factor="glucose_mmol_l", offset_min=offset_min)
+    else:
+        made = record_as(it, Kind.GLUCOSE, "glucose_mmol_l", habits=habits, offset_min=offset_min)
+    if isinstance(made, NoReading):
+        return made
+    flags = made.flags
+    if meal == _POST_PRANDIAL:
+        flags += ("after_meal",)
+    if it.context_follows and context is None:
+        flags += ("context_missing",)
+    return replace(made, meal=MEALS.get(meal or 0, Meal.UNKNOWN), flags=flags)
+
+
+def record_as(
+    it: frames.Measurement,
+    kind: Kind,
+    quantity: str,
+    *,
+    offset_min: int,
+    factor: str = "",
+    habits: makers.Habits = makers.PLAIN,
+    key: str = "",
+) -> Record | NoReading:
+    """A measurement as a record of `quantity`, converted by it or by `factor`'s unit factors. Raises Garbled."""
     announced = it.status_flags
     if failed := [flag for flag in announced if flag in _NO_RESULT]:
         return NoReading(why=failed[0])
-    meal = None if context is None else context.meal
-    ketone = meal == frames.MEAL_IS_KETONE
-    quantity = "ketone_mmol_l" if ketone else "glucose_mmol_l"
     values: dict[str, Decimal] = {}
     shown: tuple[Shown, ...] = ()
     beyond = _off_scale(it)
     if beyond is None:
         if not isinstance(it.concentration, Decimal) or it.unit is None:
             return NoReading(why="no_value")
-        # i-SENS meters send a ketone value as if it were glucose, so glucose's factor gives back what is shown.
-        values = {quantity: canonical("glucose_mmol_l", it.concentration, it.unit)}
         value, unit = frames.display(it.concentration, it.unit)
-        shown = (Shown(quantity=quantity, value=f"{value:f}", unit=unit),)
+        beyond = habits.off_scale(value, unit)
+        if beyond is None:
+            values = {quantity: canonical(factor or quantity, value, unit)}
+            shown = (Shown(quantity=quantity, value=f"{value:f}", unit=unit),)
     control = it.type == frames.CONTROL_SOLUTION_TYPE or it.location == frames.CONTROL_SOLUTION_LOCATION
-    flags = [flag for flag in announced if flag in ("battery_low", "time_fault")]
-    if meal == _POST_PRANDIAL:
-        flags.append("after_meal")
-    if it.context_follows and context is None:
-        flags.append("context_missing")
     return Record(
-        kind=Kind.KETONE if ketone else Kind.GLUCOSE,
-        key=key_of(it),
+        kind=kind,
+        key=key or key_of(it),
         values=values,
         off_scale={} if beyond is None else {quantity: beyond},
         shown=shown,
         device_time=it.user_facing_time(offset_min),
-        meal=MEALS.get(meal or 0, Meal.UNKNOWN),
         purpose=Purpose.CONTROL if control else Purpose.PATIENT,
-        flags=tuple(flags),
+        flags=tuple(flag for flag in announced if flag in ("battery_low", "time_fault")),
     )
 
 
@@ -318,9 +366,14 @@ DRIVER = Driver(
     devices="Any meter with the Bluetooth SIG Glucose Service 1808: Yuwell, Roche Accu-Chek, Ascensia Contour, "
     "i-SENS CareSens and others.",
     source="Bluetooth SIG Glucose Service 1.0 and Glucose Profile 1.0.",
-    quirks="Meal 6 means ketone (i-SENS). Sample type 10 or location 4 is control solution. A meter that counts "
-    "from 0 again is read from the beginning. BeneCheck and GL- meters are left to a driver of their own.",
-    proven_by="A captured Yuwell notification, vectors of five public libraries, transcripts, a virtual meter.",
+    quirks="Meal 6 means ketone (i-SENS); an i-SENS record whose context did not come is refused. Sample type 10 or "
+    "location 4 is control solution. Roche: type 4 is a value the meter leaves out of its lists, numbers above 600 "
+    "and below 10 mg/dL are HI and LO. A meter that counts from 0 again is read from the beginning. The clock is set "
+    "on i-SENS meters only, where the old one cannot be read. A meter is not read before its name is heard: "
+    "BeneCheck meters have uric acid in the same service.",
+    proven_by="A captured Yuwell notification, vectors of five public libraries, transcripts, a virtual meter. The "
+    "quirks of Roche and i-SENS and the setting of the clock only from public software.",
     services=frozenset({SERVICE}),
+    sets_clock=True,
     decoders={**frames.DECODERS, **racp.DECODERS},
 )

@@ -1,0 +1,241 @@
+"""BeneCheck (百捷) meters for glucose, uric acid and cholesterol that speak $PCL frames: on a serial line they are
+asked for their memory, through the Bluetooth dongle they tell what was just measured.
+
+The frames are `benecheck_frames`'; the newer meters with a glucose service are `benecheck_gls`'.
+"""
+
+from decimal import Decimal
+
+from gateway.conversation import (
+    Context,
+    Driver,
+    Garbled,
+    Record,
+    SerialLine,
+    Sighting,
+    Step,
+    Talk,
+    emit,
+    note,
+    remember,
+    subscribe,
+    write,
+)
+from gateway.drivers import benecheck_frames as frames
+from gateway.drivers.ble_common import NoReading, bond, introduce
+from gateway.drivers.framing import Framer, next_frame
+from gateway.units import canonical
+from gateway.wire.messages import Shown
+from gateway.wire.vocabulary import Kind
+
+SERVICE = "1000"
+NOTIFICATIONS = "1002"
+_DONGLE = "benecheck tc-b"
+
+REPLY_TIMEOUT_S = 2.0
+"""A frame takes 6 ms at 38400 baud; a meter that has not answered by then is off, or busy with a strip."""
+LISTEN_S = 10.0
+"""On the serial line a result that is told just now is heard at once; one told later calls by itself."""
+STRIP_TIMEOUT_S = 90.0
+"""The dongle is there while the meter is on, and the memory cannot be asked through it: what is told while nobody
+listens is told to nobody. A cholesterol strip takes under a minute from the drop of blood to the result."""
+
+LARGEST_MEMORY = 2000
+"""The largest of these meters keeps 360 results; a count beyond any memory is not asked for."""
+
+
+def recognise_serial(sighting: Sighting) -> bool:
+    """Never by itself: a CH34x adapter does not say what hangs on it, so the settings do."""
+    return False
+
+
+def recognise_dongle(sighting: Sighting) -> bool:
+    """The dongle, by its name: other makers use its service, 1000, for frames of their own."""
+    return sighting.name.casefold().startswith(_DONGLE)
+
+
+def talk_serial(context: Context) -> Talk:
+    """Echo, then what is new of each analyte, then a while for what is being measured."""
+    line = _Line("")
+    yield from write("", frames.request(frames.ECHO))
+    yield from line.hear(REPLY_TIMEOUT_S, until=frames.ECHO)
+    if line.heard:
+        marks = _marks(context.last_record)
+        for command in frames.COUNTS:
+            yield from _memory(line, command, marks)
+        yield from line.hear(LISTEN_S)
+    yield from line.end()
+
+
+def talk_dongle(context: Context) -> Talk:
+    """Pair, introduce, listen."""
+    yield from bond()
+    yield from introduce()
+    yield from subscribe(NOTIFICATIONS)
+    line = _Line(NOTIFICATIONS)
+    yield from line.hear(STRIP_TIMEOUT_S)
+    yield from line.end()
+
+
+class _Line:
+    """Every record that comes is emitted, whether it was asked for or not."""
+
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+        self._framer = Framer(frames.CUT)
+        self.heard = False
+        self.count: int | None = None  # the last one told
+        self.records: dict[str, set[frames.Result]] = {}  # by analyte, since the last `ask`
+
+    def ask(self, request: bytes) -> Step[None]:
+        """Writes `request` and forgets what came before."""
+        self.count, self.records = None, {}
+        yield from write(self._channel, request)
+
+    def hear(self, timeout_s: float, *, until: int | None = None, records: int = 0) -> Step[None]:
+        """Takes frames until one of command `until` came (and with it `records` of its records), or nothing for
+        `timeout_s`."""
+        while (data := (yield from next_frame(self._framer, timeout_s, channel=self._channel))) is not None:
+            self.heard = True
+            frame = frames.front(data)
+            yield from self._take(frame)
+            if frame.command == until and len(self.of(until)) >= records:
+                return
+
+    def of(self, command: int) -> set[frames.Result]:
+        """The records of an analyte that came since the last `ask`."""
+        return self.records.get(frames.RECORDS.get(command, ""), set())
+
+    def end(self) -> Step[None]:
+        """Says so if bytes came that were no frame."""
+        if self._framer.skipped or self._framer.flush():
+            yield from note("error", "garbled_bytes")
+
+    def _take(self, frame: frames.Frame) -> Step[None]:
+        try:
+            if (count := frame.count()) is not None:
+                self.count = count
+            results = frame.records()
+        except Garbled as garbled:  # one bad frame must not cost those behind it
+            yield from note("error", f"garbled_{garbled.error}")
+            return
+        if frame.command == frames.ERROR:
+            yield from note("error", "measurement_failed")
+        for result in results:
+            self.records.setdefault(result.analyte, set()).add(result)
+            match record_of(result):
+                case NoReading(why=why):
+                    yield from note("error", why)
+                case Record() as record:
+                    yield from emit(record)
+
+
+def _memory(line: _Line, command: int, marks: dict[str, str]) -> Step[None]:
+    """Everything of one analyte, unless nothing changed. The count and the record of index 1 tell: whichever end
+    of the memory is the newest, a new record changes one of them."""
+    analyte, records = frames.COUNTS[command], command + 1
+    yield from line.ask(frames.request(command))
+    yield from line.hear(REPLY_TIMEOUT_S, until=command)
+    count = line.count
+    if not count or count > LARGEST_MEMORY:
+        return
+    yield from note("records", str(count))
+    yield from line.ask(frames.request(records, first=1, last=1))
+    yield from line.hear(REPLY_TIMEOUT_S, until=records)
+    mark = f"{count}@" + "".join(sorted(key_of(result) for result in line.of(records)))
+    if marks.get(analyte) == mark:
+        return
+    found: set[frames.Result] = set()
+    # No source says whether indices begin at 1, as the one that asks for them does, or at 0.
+    for first, last in ((1, count), (0, count - 1)):
+        yield from line.ask(frames.request(records, first=first, last=last))
+        yield from line.hear(REPLY_TIMEOUT_S, until=records, records=count)
+        found |= line.of(records)
+        if len(found) >= count:
+            marks[analyte] = mark
+            yield from remember(" ".join(f"{name}={mark}" for name, mark in sorted(marks.items())))
+            return
+    yield from note("error", "records_missing")
+
+
+def _marks(text: str | None) -> dict[str, str]:
+    """What was remembered of each analyte's memory."""
+    marks = {}
+    for word in (text or "").split():
+        analyte, _, mark = word.partition("=")
+        if analyte in frames.RECORDS.values():
+            marks[analyte] = mark
+    return marks
+
+
+# --- what a record is --------------------------------------------------------------------------------------
+
+QUANTITIES = {
+    "glucose": (Kind.GLUCOSE, "glucose_mmol_l"),
+    "uric_acid": (Kind.URIC_ACID, "urate_umol_l"),
+    "cholesterol": (Kind.LIPID_PANEL, "total_cholesterol_mmol_l"),
+}
+"""The kind and the quantity of each analyte."""
+
+
+def key_of(it: frames.Result) -> str:
+    """The record's own name: minute and value. The index is no part of it: what was just measured is told with
+    index 0, and with another when it is read again."""
+    return f"{it.time.isoformat()}#{it.raw}"
+
+
+def record_of(it: frames.Result) -> Record | NoReading:
+    """The reading in a record, or why it is none."""
+    if it.raw == 0:
+        return NoReading(why="no_value")
+    kind, quantity = QUANTITIES[it.analyte]
+    value: Decimal = it.mg_dl
+    return Record(
+        kind=kind,
+        key=key_of(it),
+        values={quantity: canonical(quantity, value, "mg/dL")},
+        shown=(Shown(quantity=quantity, value=str(value), unit="mg/dL"),),
+        device_time=it.time,
+    )
+
+
+_DEVICES = (
+    "BeneCheck (百捷, GeneralLife) BKM13-1 and other three-in-one meters for glucose, uric acid and cholesterol"
+)
+_SOURCE = (
+    "BigPeng/homehospital331 BeneCheck.java (commands), chendang/ekeng_monitor-android UricacidData.java (log of a "
+    "meter), chinnsenn2/JamBoBleSDK BeneCheckUa.java (dongle)."
+)
+_QUIRKS = (
+    "Units: glucose and cholesterol in mg/dL, uric acid in tenths of it, whatever the display shows. A result that "
+    "was just measured has index 0, so a record is known by its minute and value: two equal results within one "
+    "minute become one reading. Records stay in the meter; clearing is never sent."
+)
+SERIAL_DRIVER = Driver(
+    name="serial.benecheck",
+    transport="serial",
+    recognise=recognise_serial,
+    talk=talk_serial,
+    devices=f"{_DEVICES}, on their USB cable (CH34x). Named in the settings.",
+    source=_SOURCE,
+    quirks=f"{_QUIRKS} The clock cannot be read or set.",
+    proven_by="Two record frames and an echo from logs of meters, and seven published commands, all checksums true; "
+    "transcripts written by hand; a virtual meter. How a meter numbers its records, and whether it sends a range in "
+    "one frame or in many, is not published: both are read. HI and LO are not published.",
+    line=SerialLine(baud=38400, asks=True),
+    decoders=frames.DECODERS,
+)
+DONGLE_DRIVER = Driver(
+    name="ble.benecheck_dongle",
+    transport="ble",
+    recognise=recognise_dongle,
+    talk=talk_dongle,
+    devices=f'{_DEVICES}, with the Bluetooth dongle "BeneCheck TC-B DONGLE".',
+    source=_SOURCE,
+    quirks=f"{_QUIRKS} The dongle only tells what was just measured; the memory is read over the cable.",
+    proven_by="Frames from a log of a meter; transcripts written by hand; a virtual meter. No conversation with a "
+    "real dongle yet. HI and LO are not published.",
+    services=frozenset({SERVICE}),
+    names=("BeneCheck TC-B", "Benecheck TC-B"),
+    decoders=frames.DECODERS,
+)
