@@ -45,8 +45,10 @@ def meet(
     piece_bytes: int | None = None,
     lose_after: int | None = None,
     name: str = "",
+    channel: str = "",
 ) -> Met:
-    """Runs the conversation to its end. `lose_after`: so many bytes from the meter, then the line is gone."""
+    """Runs the conversation to its end. `lose_after`: so many bytes from the meter, then the line is gone.
+    `channel`: where the meter speaks, on Bluetooth."""
     context = Context(
         sighting=Sighting(transport=driver.transport, address="usb-1", name=name, driver=driver.name),
         now=NOW,
@@ -85,7 +87,7 @@ def meet(
                     if coming:
                         data = coming.popleft()[:left]
                         left = None if left is None else left - len(data)
-                        answer = Arrived("", data)
+                        answer = Arrived(channel, data)
             action = talk.throw(answer) if isinstance(answer, Refused | Lost) else talk.send(answer)
     except StopIteration:
         return met

@@ -21,9 +21,11 @@ from unittest import mock
 
 from gateway.conversation import Sighting
 from gateway.drivers import DRIVERS
+from gateway.simulators import sinocare_meter as sinocare
 from gateway.simulators.air import BONDING_KEYS, Air, radio
 from gateway.simulators.bumble_meter import BumbleMeter
 from gateway.simulators.glucose_meter import GlucoseMeter
+from gateway.simulators.line import BleLine
 from gateway.simulators.meter import VirtualMeter
 from gateway.simulators.pressure_cuff import PressureCuff
 from gateway.simulators.thermometer import Thermometer
@@ -50,6 +52,18 @@ def pressure_cuff(**options) -> PressureCuff:
 
 def thermometer(**options) -> Thermometer:
     return Thermometer(name="VTH", address="C4:5E:00:00:00:03", now=noon, **options)
+
+
+def sinocare_meter(line: sinocare.SinocareMeter) -> BleLine:
+    return BleLine(
+        name="SN-6W",
+        address="C4:5E:00:00:00:04",
+        now=noon,
+        line=line,
+        service=sinocare.SERVICE,
+        notify=sinocare.NOTIFY,
+        write_to=sinocare.WRITE,
+    )
 
 
 class Bench(ABC):

@@ -7,10 +7,22 @@ from decimal import Decimal
 import pytest
 
 from gateway.conversation import Lost, Refused
+from gateway.drivers import sinocare
+from gateway.drivers import sinocare_frames as frames
 from gateway.drivers.ble_thermometer import measurement, record_of
+from gateway.drivers.framing import Framer
 from gateway.simulators.meter import Faults, Security
+from gateway.simulators.sinocare_meter import NOTIFY, WRITE, SinocareMeter
 from gateway.simulators.thermometer import EAR
-from tests.gateway.transports.rig import NOON, WITHIN_S, glucose_meter, pressure_cuff, thermometer
+from tests.gateway.transports.rig import (
+    NOON,
+    WITHIN_S,
+    glucose_meter,
+    noon,
+    pressure_cuff,
+    sinocare_meter,
+    thermometer,
+)
 
 REPORT_ALL = b"\x01\x01"
 
@@ -291,5 +303,27 @@ def test_a_meter_that_advertises_only_its_name_is_seen_and_passers_by_are_not(be
             async with asyncio.timeout(WITHIN_S), aclosing(bench.ble.sightings()) as sightings:
                 seen = [(await anext(sightings)).name for _ in range(5)]
             assert set(seen) == {"VGM"}
+
+    asyncio.run(scenario())
+
+
+def test_a_sinocare_meter_is_known_by_its_name_and_its_split_frames_are_put_together(bench_of):
+    async def scenario():
+        line = SinocareMeter(now=noon)
+        line.measure(Decimal("5.8"))
+        async with bench_of(sinocare_meter(line), names=sinocare.NAMES) as bench:
+            sighting = await bench.sighting_of("SN-6W")
+            async with bench.ble.open(sighting) as link:
+                await link.subscribe(NOTIFY)
+                await link.write(WRITE, frames.connection_test(), True)
+                framer, told = Framer(frames.cut), []
+                while len(told) < 4:
+                    _, data = await link.receive(WITHIN_S)
+                    framer.feed(data)
+                    while (data := framer.take()) is not None:
+                        told.append(frames.frame(data))
+            assert sorted(frame.command for frame in told) == [1, 3, 4, 10]
+            (result,) = filter(None, map(frames.result, told))
+            assert sinocare.record_of(result).values == {"glucose_mmol_l": Decimal("5.8")}
 
     asyncio.run(scenario())
