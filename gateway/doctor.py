@@ -12,12 +12,12 @@ import sqlite3
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
@@ -30,13 +30,19 @@ from gateway.buffer.opening import LIVE, damaged_folders
 from gateway.buffer.schema import FILE_NAME, OutboxTooNew, connect_to_read, is_sound, version
 from gateway.buffer.schema import VERSION as OUTBOX_VERSION
 from gateway.config import MQTT_PASSWORD, Config, ConfigError, load
+from gateway.drivers import DRIVERS
 from gateway.wire import topics
+
+if TYPE_CHECKING:
+    from gateway.transports.bluez import Known
 
 BROKER_TIMEOUT_S = 8.0
 """A store's line answers within a second or two; after eight a person at the counter thinks it hangs."""
-DBUS_TIMEOUT_S = 5.0
 LOW_DISK_MB = 500
 """Log files and one software update need about this much."""
+MANY_DEVICES = 500
+"""A crowded shop has 200 within reach; BlueZ looks through all it knows at every one it hears."""
+METER_SERVICES = frozenset[str]().union(*(driver.services for driver in DRIVERS))
 
 
 class Verdict(StrEnum):
@@ -240,46 +246,64 @@ async def bluetooth(config: Config) -> Line:
     """Whether BlueZ runs, has the adapter, and the adapter is on and not stuck in a discovery of its own."""
     if not config.ble.enabled:
         return _ok("bluetooth", "not used (ble.enabled = false)")
-    from dbus_fast import BusType, Message, MessageType  # a gateway without a radio does not load it
-    from dbus_fast.aio import MessageBus
+    from gateway.transports import bluez  # a gateway without a radio does not load it
 
     try:
-        async with asyncio.timeout(DBUS_TIMEOUT_S):
-            bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
-            reply = await bus.call(
-                Message(
-                    destination="org.bluez",
-                    path="/",
-                    interface="org.freedesktop.DBus.ObjectManager",
-                    member="GetManagedObjects",
-                )
-            )
-            bus.disconnect()
-    except TimeoutError:
-        return _fail("bluetooth", "BlueZ does not answer", "systemctl restart bluetooth; then the gateway")
-    except (OSError, EOFError) as error:
-        return _fail("bluetooth", f"no D-Bus: {error}", "apt-get install bluez; systemctl start dbus bluetooth")
-    if reply is None or reply.message_type is MessageType.ERROR:
-        return _fail(
-            "bluetooth", "BlueZ is not running", "apt-get install bluez; systemctl enable --now bluetooth"
-        )
-    adapters = {
-        path.rsplit("/", 1)[-1]: {key: value.value for key, value in interfaces["org.bluez.Adapter1"].items()}
-        for path, interfaces in reply.body[0].items()
-        if "org.bluez.Adapter1" in interfaces
-    }
-    return judge_adapters(adapters, config.ble.adapter)
+        async with bluez.system_bus() as bus:
+            objects = await bluez.managed(bus)
+    except bluez.BluezError as error:
+        match error.word:
+            case "NoBus":
+                return _fail("bluetooth", "no D-Bus", "apt-get install bluez; systemctl start dbus bluetooth")
+            case "NoReply":
+                return _fail("bluetooth", "BlueZ does not answer", "systemctl restart bluetooth; then the gateway")
+            case _:
+                todo = "apt-get install bluez; systemctl enable --now bluetooth"
+                return _fail("bluetooth", "BlueZ is not running", todo)
+    adapters = bluez.adapters(objects)
+    line = judge_adapters(adapters, config.ble.adapter)
+    if line.verdict is Verdict.FAIL:
+        return line
+    name = config.ble.adapter or next(iter(adapters))
+    running = await asyncio.to_thread(_healthz, config.screen.host, config.screen.port)
+    state = running.get("transports", {}).get("ble", "") if running.get("gateway") == config.gateway else ""
+    return judge_bluez(name, bool(adapters[name].get("Discovering")), bluez.devices(objects, name), state)
 
 
-def judge_adapters(adapters: dict[str, dict[str, object]], wanted: str) -> Line:
-    """What BlueZ's adapters (name -> Adapter1 properties) mean for a gateway that wants `wanted`, or any."""
-    name = wanted or min(adapters, default="")
+def judge_adapters(adapters: Mapping[str, Mapping[str, object]], wanted: str) -> Line:
+    """What BlueZ's adapters (name -> Adapter1 properties) mean for a gateway that wants `wanted`, or the first."""
+    name = wanted or next(iter(adapters), "")
     if name not in adapters:
         there = f"there is {', '.join(sorted(adapters))}" if adapters else "there is none"
         return _fail("bluetooth", f"no adapter {name or 'at all'}; {there}", "plug it in, or change ble.adapter")
     if not adapters[name].get("Powered"):
-        return _fail("bluetooth", f"{name} is switched off", "rfkill unblock bluetooth; bluetoothctl power on")
+        todo = "rfkill unblock bluetooth; a running gateway switches it on by itself"
+        return _fail("bluetooth", f"{name} is switched off", todo)
     return _ok("bluetooth", f"{name} is on")
+
+
+def judge_bluez(name: str, discovering: bool, known: "Sequence[Known]", state: str) -> Line:
+    """Whether BlueZ sulks. `state` is what the running gateway says of its radio, "" where none runs."""
+    bonded = sum(one.paired for one in known)
+    connected = [one for one in known if one.connected and one.services & METER_SERVICES]
+    found = f"{name} is on; {bonded} bonded, {len(known)} devices known"
+    if state in ("failed", "silent"):
+        todo = (
+            "the gateway starts the scanner again, then the adapter, when no meter is being read; "
+            "if this stays for 5 minutes: systemctl restart bluetooth"
+        )
+        return _warn("bluetooth", f"{found}; the running gateway's scanner is {state}", todo)
+    if len(known) > MANY_DEVICES:
+        todo = (
+            "the gateway removes what was not heard for a day; if it has run longer: systemctl restart bluetooth"
+        )
+        return _warn("bluetooth", f"{found}: BlueZ becomes slow", todo)
+    if not state and connected:
+        todo = "a program was killed while it read; start the gateway: it hangs up, and the meter calls again"
+        return _warn("bluetooth", f"{found}; {len(connected)} meter(s) held on a line that nobody reads", todo)
+    if not state and discovering:
+        return _warn("bluetooth", f"{found}; another program is scanning", "end it; bluetoothctl: scan off")
+    return _ok("bluetooth", f"{found}, scanning" if discovering else found)
 
 
 async def screen(config: Config) -> Line:

@@ -3,43 +3,24 @@
 It looks and touches nothing: switching a radio on or opening a port is the gateway's.
 """
 
-import asyncio
-
-from dbus_fast import BusType, Message, MessageType
-from dbus_fast.aio import MessageBus
 from serial.tools import list_ports
 
-DBUS_TIMEOUT_S = 5.0
+from gateway.transports import bluez
 
 
 async def adapters() -> list[str]:
     """Bluetooth adapters as BlueZ has them."""
     try:
-        async with asyncio.timeout(DBUS_TIMEOUT_S):
-            bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
-            try:
-                reply = await bus.call(
-                    Message(
-                        destination="org.bluez",
-                        path="/",
-                        interface="org.freedesktop.DBus.ObjectManager",
-                        member="GetManagedObjects",
-                    )
-                )
-            finally:
-                bus.disconnect()
-    except TimeoutError:
-        return ["bluetooth: skipped: BlueZ does not answer"]
-    except (OSError, EOFError) as error:
-        return [f"bluetooth: skipped: no system bus ({error})"]
-    if reply is None or reply.message_type is MessageType.ERROR:
-        return ["bluetooth: skipped: BlueZ is not running"]
-    found = [
-        f"bluetooth: {path.rsplit('/', 1)[-1]} {interfaces['org.bluez.Adapter1']['Address'].value}"
-        for path, interfaces in reply.body[0].items()
-        if "org.bluez.Adapter1" in interfaces
+        async with bluez.system_bus() as bus:
+            found = bluez.adapters(await bluez.managed(bus))
+    except bluez.BluezError as error:
+        why = {"NoBus": "no system bus", "NoReply": "BlueZ does not answer"}.get(
+            error.word, "BlueZ is not running"
+        )
+        return [f"bluetooth: skipped: {why}"]
+    return [f"bluetooth: {name} {one['Address']}" for name, one in found.items()] or [
+        "bluetooth: skipped: BlueZ knows no adapter"
     ]
-    return found or ["bluetooth: skipped: BlueZ knows no adapter"]
 
 
 def serial_ports() -> list[str]:

@@ -15,8 +15,10 @@ from gateway.buffer.opening import LIVE
 from gateway.buffer.schema import FILE_NAME
 from gateway.config import load
 from gateway.doctor import Verdict
+from gateway.transports.bluez import Known
 from gateway.uplink import LinkState
 from tests.gateway.screen.counter import Counter, Served
+from tests.gateway.transports.rig import BlueZService
 
 STRICT = """\
 user root
@@ -219,6 +221,55 @@ def test_no_radio_says_what_to_install(
 )
 def test_an_adapter_must_be_there_and_on(adapters: dict[str, dict[str, object]], wanted: str, verdict: Verdict):
     assert doctor.judge_adapters(adapters, wanted).verdict is verdict
+
+
+def known(number: int, **facts: object) -> Known:
+    usual = {"name": "", "services": frozenset({"1808"}), "paired": False, "connected": False}
+    return Known(
+        path=f"/{number}", address=f"C4:5E:00:00:{number >> 8:02X}:{number & 255:02X}", **{**usual, **facts}
+    )
+
+
+@pytest.mark.parametrize(
+    ("devices", "discovering", "state", "word"),
+    [
+        ([known(1, paired=True), known(2)], True, "ok", ""),
+        ([], False, "", ""),
+        ([], True, "", "another program is scanning"),
+        ([known(1, connected=True)], False, "", "a line that nobody reads"),
+        ([known(1, connected=True)], True, "ok", ""),  # the gateway reads it
+        ([known(1, connected=True, services=frozenset({"1812"}))], False, "", ""),  # a keyboard
+        ([], True, "silent", "scanner is silent"),
+        ([], False, "failed", "scanner is failed"),
+        ([known(number) for number in range(501)], True, "ok", "becomes slow"),
+    ],
+)
+def test_what_bluez_sulks_about_is_said_with_its_cure(
+    devices: list[Known], discovering: bool, state: str, word: str
+):
+    line = doctor.judge_bluez("hci0", discovering, devices, state)
+    assert line.verdict is (Verdict.WARN if word else Verdict.OK)
+    assert word in line.found
+    assert bool(line.todo) is bool(word)
+
+
+def test_the_doctor_counts_what_bluez_knows(
+    tmp_path: Path,
+    strict: Broker,
+    capsys: pytest.CaptureFixture[str],
+    bluez_service: BlueZService,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bluez_service.address)
+    bluez_service.open()
+    path = config(tmp_path, strict.port)
+    path.write_text(path.read_text().replace("enabled = false", "enabled = true"))
+    try:
+        status, lines = consult(path, capsys)
+    finally:
+        bluez_service.order(do="close")
+    assert status == 0
+    assert lines["bluetooth"]["found"] == "hci0 is on; 0 bonded, 0 devices known"
 
 
 def test_a_wrong_line_in_the_settings_is_the_first_thing_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
