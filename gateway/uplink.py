@@ -6,9 +6,9 @@ A broker's PUBACK is not custody: it only says that the broker has the batch, in
 by the cloud's receipt alone, and is published again, the very same, until that comes. One batch is in flight at a
 time: with 200 readings in it a backlog of a week is gone in seconds, order is kept, a slow cloud is not buried.
 
-Acquisition shares nothing with this task but the outbox. aiomqtt connects (name look-up, TCP, TLS) on a thread of the
-event loop's default executor, where nothing that reads a meter may ever run; tests/gateway/test_apart.py holds both
-to that.
+Acquisition shares nothing with this task but the outbox. aiomqtt connects (name look-up, TCP, TLS) on a thread of
+the event loop's default executor, where nothing that reads a meter may ever run; tests/gateway/test_apart.py holds
+both to that.
 """
 
 import asyncio
