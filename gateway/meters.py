@@ -17,8 +17,8 @@ METERS_KEPT = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterState:
-    """One meter. `last_error` is the class of what went wrong last (lost, refused, ..., or the meter's own error), ""
-    once it was read well; `clock_asked`: its clock will be set when it is read next."""
+    """One meter. `last_error` is the class of what went wrong last (lost, refused, ..., or the meter's own error),
+    "" once it was read well; `clock_asked`: its clock will be set when it is read next."""
 
     address: str
     transport: str

@@ -85,6 +85,12 @@ def targets(
     return _targets(person or NOBODY, kind, meal, profile)
 
 
+def averaged_of_three(profile: str | None = None) -> int:
+    """How many of three blood pressures, counted from the last, are averaged; KeyError for an unknown profile."""
+    table = _table()
+    return table.averaged_of_three[profile or table.default_profile]
+
+
 @lru_cache(maxsize=REMEMBERED)
 def _targets(person: Person, kind: Kind, meal: Meal, profile: str | None) -> Mapping[str, Band]:
     table = _table()
@@ -153,6 +159,7 @@ class _Row:
 class _Table:
     default_profile: str
     profiles: tuple[str, ...]
+    averaged_of_three: Mapping[str, int]
     rows: tuple[_Row, ...]
 
 
@@ -168,7 +175,12 @@ def _table() -> _Table:
     for row in rows:
         if row.profile is not None and row.profile not in profiles:
             raise ClinicalDataError(f"targets.toml: no such profile: {row.profile}")
-    return _Table(default_profile=data["default_profile"], profiles=profiles, rows=tuple(rows))
+    averaged = data["averaged_of_three"]
+    if set(averaged) != set(profiles) or not set(averaged.values()) <= {2, 3}:
+        raise ClinicalDataError("targets.toml averaged_of_three: needs 2 or 3 for each profile")
+    return _Table(
+        default_profile=data["default_profile"], profiles=profiles, averaged_of_three=averaged, rows=tuple(rows)
+    )
 
 
 def _row(row: Mapping[str, Any], where: str, *, critical: bool) -> _Row:
