@@ -1,20 +1,30 @@
-// The dock screen in the browser: shows what the gateway sends, and keeps the cursor where a scanner types.
+// The dock screen in the browser: shows what the gateway sends, counts rests down, prints the slip, and keeps the
+// cursor where a scanner types. Every page has the scanner's field, so a scan is never lost.
 "use strict";
 
 const SILENT_MS = 40000; // The gateway speaks at least every 15 s; after two missed turns a value may be stale.
+const MM_PER_PX = 25.4 / 96;
+const page = document.body.dataset;
 const board = document.getElementById("board");
 const away = document.getElementById("away");
 const scan = document.getElementById("scan");
 const code = document.getElementById("code");
 const answer = document.getElementById("answer");
-let heard = Date.now();
+let heard = performance.now();
+let ahead = Number(page.now) - performance.now(); // The gateway's clock; this browser's own may be wrong.
+let sending = Promise.resolve();
 
 function show(html) {
-  const held = board.contains(document.activeElement) ? document.activeElement.id : "";
   if (board.dataset.html !== html) {
+    const held = board.contains(document.activeElement) ? document.activeElement.id : "";
+    const open = [...board.querySelectorAll("details[open][id]")].map((one) => one.id);
+    const scrolled = board.querySelector("main")?.scrollTop ?? 0;
     board.innerHTML = html;
     board.dataset.html = html;
-    if (held) document.getElementById(held)?.focus();
+    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+    if (board.querySelector("main")) board.querySelector("main").scrollTop = scrolled;
+    if (held) document.getElementById(held)?.focus({ preventScroll: true });
+    countDown();
   }
   focusScanner();
 }
@@ -24,10 +34,20 @@ function focusScanner() {
   if (!active || active === document.body) code.focus({ preventScroll: true });
 }
 
+function countDown() {
+  const left = document.getElementById("left");
+  if (!left) return;
+  const seconds = Math.max(0, Math.ceil((Number(left.dataset.until) - performance.now() - ahead) / 1000));
+  left.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}
+
 function listen() {
-  const events = new EventSource(document.body.dataset.events);
+  const events = new EventSource(page.events);
+  events.addEventListener("clock", (event) => {
+    ahead = Number(event.data) - performance.now();
+  });
   events.addEventListener("board", (event) => {
-    heard = Date.now();
+    heard = performance.now();
     away.hidden = true;
     show(event.data);
   });
@@ -37,39 +57,65 @@ function listen() {
   };
 }
 
-async function send(form) {
-  const body = new URLSearchParams(new FormData(form));
+async function send(action, body, opens) {
   try {
-    const response = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+    const response = await fetch(action, { method: "POST", body, headers: { Accept: "application/json" } });
     answer.textContent = response.ok ? "" : (await response.json()).message;
+    if (response.ok && opens && page.page !== "dock") location.href = page.dock;
   } catch {
     answer.textContent = away.textContent;
   }
 }
 
-document.addEventListener("submit", async (event) => {
+document.addEventListener("submit", (event) => {
   event.preventDefault();
-  const typed = event.target === scan ? code.value : "";
-  if (event.target === scan && !typed.trim()) return code.focus();
-  // Emptied before the answer comes: the next scan must not be appended to this one.
-  const sending = send(event.target);
+  const form = event.target;
+  if (form === scan && !code.value.trim()) return code.focus();
+  const body = new URLSearchParams(new FormData(form, event.submitter));
+  // One after the other, in the order they were made. The field is emptied before the answer comes: the next scan
+  // must not be appended to this one.
+  sending = sending.then(() => send(form.action, body, form === scan));
   code.value = "";
-  code.focus();
-  await sending;
+  code.focus({ preventScroll: true });
 });
 document.addEventListener("click", (event) => {
-  if (!event.target.closest("a, button, input")) code.focus({ preventScroll: true });
+  if (event.target.closest("[data-print]")) print();
+  if (!event.target.closest("a, button, input, summary")) code.focus({ preventScroll: true });
 });
-// A scanner types wherever the cursor is; bring it home before the first character is lost.
 document.addEventListener("keydown", (event) => {
-  const printable = event.key.length === 1 && !event.ctrlKey && !event.metaKey && !event.altKey;
-  if (printable && event.key !== " " && document.activeElement !== code) code.focus();
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  // A scanner types wherever the cursor is; bring it home before the first character is lost.
+  if (event.key.length === 1 && event.key !== " " && document.activeElement !== code) code.focus();
+  const turn = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+  if (turn && (document.activeElement !== code || !code.value)) step(event, turn);
 });
-// Without the gateway nobody clears the value: then this page does, for the next in the queue.
+
+// The arrow keys walk through the answers of the open question, from the scanner's field and back to it.
+function step(event, turn) {
+  const stops = [code, ...board.querySelectorAll(".choices button, .read button")];
+  const at = stops.indexOf(document.activeElement);
+  if (at < 0 || stops.length === 1) return;
+  event.preventDefault();
+  stops[(at + turn + stops.length) % stops.length].focus();
+}
+
+// A roll of paper has no pages: the slip is as long as what is on it.
+window.addEventListener("beforeprint", () => {
+  const paper = document.getElementById("paper");
+  if (!paper) return;
+  const sheet = new CSSStyleSheet();
+  const height = Math.ceil(paper.scrollHeight * MM_PER_PX) + 8;
+  sheet.insertRule(`@page { size: 80mm ${height}mm; margin: 0 }`);
+  document.adoptedStyleSheets = [sheet];
+});
+
 setInterval(() => {
-  if (Date.now() - heard < SILENT_MS) return;
+  countDown();
+  if (performance.now() - heard < SILENT_MS) return;
+  // Without the gateway nobody clears the value: then this page does, for the next in the queue.
   away.hidden = false;
-  document.getElementById("value")?.remove();
-}, 5000);
+  for (const one of board.querySelectorAll("#value, .card .seen, #paper, #qr")) one.remove();
+}, 250);
 code.focus();
+countDown();
 listen();

@@ -1,0 +1,212 @@
+"""What the screen asks and warns of at a slot, in words: one question at a time, the average, the first-aid card.
+
+Pure. What is to be asked, averaged and warned of is `gateway.counter`'s; how it looks is the templates'.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
+
+from gateway.clinical import words
+from gateway.counter import Average, Counter, FirstAid, Judged, Meal, MeasureAgain, Rest, Symptoms, Third
+from gateway.screen.values import Figure, figures, pressure, taken
+from gateway.screen.wording import Wording
+from gateway.wire.vocabulary import QUANTITIES, Kind
+
+EMERGENCY_NUMBER = "120"
+"""The ambulance in mainland China."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Button:
+    """One answer to touch."""
+
+    code: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choose:
+    """A question answered by touching a button; `several`: more than one of them may be true."""
+
+    panel: str  # the template that draws it
+    reading: UUID
+    title: str
+    detail: str
+    buttons: tuple[Button, ...]
+    none: str = ""  # the words of the button that says "nothing of it"
+    several: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """A rest that ends by itself: the page counts down, the gateway says when it is over."""
+
+    reading: UUID
+    title: str
+    detail: str
+    until_ms: int  # since 1970
+    until: str
+    panel: str = "rest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """One more measurement is wanted."""
+
+    reading: UUID
+    title: str
+    detail: str
+    panel: str = "again"
+
+
+Ask: TypeAlias = Choose | Wait | Again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One measurement of this visit in a list of them."""
+
+    number: int
+    at: str
+    figure: Figure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Averaged:
+    """The mean pressure of this visit, and what it was made of."""
+
+    figure: Figure
+    pulse: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """The first-aid card: who to call, what to say, what to do."""
+
+    reading: UUID
+    rule: str
+    title: str
+    action: str
+    say: str
+    steps: tuple[str, ...]
+    number: str
+    small: bool  # staff have read it
+    unsigned: str  # what to say of a rule that no doctor has signed, or ""
+
+
+def ask(counter: Counter, now: datetime, wording: Wording) -> Ask | None:
+    """The one open question of this slot."""
+    _ = wording.say
+    match counter.asked:
+        case Meal() as meal:
+            return Choose(
+                panel="meal",
+                reading=meal.reading_id,
+                title=_("When was this blood taken?"),
+                detail=_("What is a good value depends on the last meal."),
+                buttons=_buttons(meal, wording),
+            )
+        case Symptoms() as symptoms:
+            return Choose(
+                panel="symptoms",
+                reading=symptoms.reading_id,
+                title=_("Is anything of this the case now?"),
+                detail="",
+                buttons=_buttons(symptoms, wording),
+                none=_("None of these"),
+                several=True,
+            )
+        case Rest() as rest:
+            return Wait(
+                reading=rest.reading_id,
+                title=_("High: rest first, then measure again"),
+                detail=_("Sit with the back supported, feet on the floor, without talking."),
+                until_ms=round(rest.until.timestamp() * 1000),
+                until=wording.moment(rest.until, now),
+            )
+        case MeasureAgain() as again:
+            return Again(
+                reading=again.reading_id,
+                title=_("Measure a second time now"),
+                detail=_("Same arm, cuff at the height of the heart. The value appears by itself."),
+            )
+        case Third() as third:
+            return Again(
+                reading=third.reading_id,
+                title=_("The two differ by more than 10: measure a third time"),
+                detail=_("Wait one minute, then start the meter once more."),
+            )
+        case None:
+            return None
+
+
+def pressures(counter: Counter, now: datetime, wording: Wording) -> tuple[Row, ...]:
+    """The blood pressures of this visit so far, oldest first; nothing while there is only one."""
+    several = [one for one in counter.readings if one.reading.kind is Kind.BLOOD_PRESSURE]
+    if len(several) < 2:
+        return ()
+    return tuple(_row(number, one, now, wording) for number, one in enumerate(several, start=1))
+
+
+def averaged(average: Average | None, rows: tuple[Row, ...], wording: Wording) -> Averaged | None:
+    """The average, and how it was made."""
+    if average is None:
+        return None
+    _ = wording.say
+    how = _("Mean of {of} measurements").format(of=average.of)
+    if average.of < len(rows):
+        how = _("Mean of the last {of} of {all} measurements").format(of=average.of, all=len(rows))
+    pulse = QUANTITIES["pulse_per_min"]
+    return Averaged(
+        figure=pressure([average.systolic_mmhg, average.diastolic_mmhg], wording),
+        pulse=""
+        if average.pulse_per_min is None
+        else f"{pulse.zh if wording.chinese else pulse.en} {pulse.rounded(average.pulse_per_min)} "
+        f"{wording.unit(pulse.unit)}",
+        how=how,
+    )
+
+
+def card(first_aid: FirstAid | None, wording: Wording) -> Card | None:
+    """The first-aid card of an emergency."""
+    if first_aid is None:
+        return None
+    _ = wording.say
+    return Card(
+        reading=first_aid.reading_id,
+        rule=first_aid.rule.id,
+        title=wording.text(first_aid.card.title),
+        action=wording.text(words().actions[first_aid.rule.action]),
+        say=wording.text(first_aid.rule.say),
+        steps=tuple(wording.text(step) for step in first_aid.card.steps),
+        number=EMERGENCY_NUMBER,
+        small=first_aid.put_away,
+        unsigned="" if first_aid.signed else _("House rule, not yet signed by a doctor"),
+    )
+
+
+def stated(judged: Judged, wording: Wording) -> str:
+    """What somebody said about a reading besides its meal: "" unless symptoms were asked."""
+    if judged.symptoms is None:
+        return ""
+    _ = wording.say
+    if not judged.symptoms:
+        return _("No complaints stated")
+    known = words().symptoms
+    return wording.labelled(
+        _("Stated"), wording.listed(tuple(wording.text(known[code]) for code in sorted(judged.symptoms)))
+    )
+
+
+def _buttons(question: Meal | Symptoms, wording: Wording) -> tuple[Button, ...]:
+    return tuple(
+        Button(code=choice.code, words=choice.zh if wording.chinese else choice.en) for choice in question.choices
+    )
+
+
+def _row(number: int, judged: Judged, now: datetime, wording: Wording) -> Row:
+    (figure, *_rest), _beside = figures(judged.reading, wording)
+    return Row(number=number, at=taken(judged.reading, now, wording), figure=figure)
