@@ -9,10 +9,9 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
+from gateway.toml_table import Table
 from gateway.wire.topics import GATEWAY_NAME
 
 LANGUAGES = ("zh_CN", "en")
@@ -20,6 +19,10 @@ MQTT_PASSWORD = "KANGDOCK_MQTT_PASSWORD"  # noqa: S105 - the name of a variable,
 VIRTUAL_METERS = ("glucose", "pressure", "temperature")
 ADDRESS = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
 PASSKEY = re.compile(r"[0-9]{6}")
+USB_PATH = re.compile(r"(\d+-\d+(\.\d+)*(:\d+\.\d+)?)?")
+USB_ID = re.compile(r"([0-9a-f]{4}:[0-9a-f]{4})?")
+DEVICE = re.compile(r"(/dev/[\w/.:-]+)?")
+DRIVER_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 SLOT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 
 
@@ -65,6 +68,19 @@ class BleSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SerialSettings:
+    """What hangs on a serial port that does not say so itself. The port is meant by where it is plugged in
+    (`usb_path`), by what is plugged in (`usb_id`), by both, or by its `device` where it is not on USB."""
+
+    driver: str
+    usb_path: str = ""  # 1-1.2, as `doctor` shows it
+    usb_id: str = ""  # 1a86:7523
+    device: str = ""  # /dev/rfcomm0
+    baud: int = 0  # 0: as the driver says
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxSettings:
     """How much of the disk readings and raw bytes may take, and what stays free for the rest of the machine."""
 
@@ -93,6 +109,7 @@ class Config:
     mqtt: MqttSettings
     screen: ScreenSettings = ScreenSettings()
     ble: BleSettings = BleSettings()
+    serial: tuple[SerialSettings, ...] = ()
     outbox: OutboxSettings = OutboxSettings()
     virtual: VirtualSettings | None = None
     language: str = "zh_CN"
@@ -117,13 +134,13 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError((f"{path}: not a TOML file: {error}",)) from None
     problems: list[str] = []
-    config = _read(_Table(str(path), "", tables, problems), path.resolve().parent, environ)
+    config = _read(Table(str(path), "", tables, problems), path.resolve().parent, environ)
     if problems:
         raise ConfigError(tuple(problems))
     return config
 
 
-def _read(top: "_Table", here: Path, environ: Mapping[str, str]) -> Config:
+def _read(top: Table, here: Path, environ: Mapping[str, str]) -> Config:
     gateway = top.table("gateway", required=True)
     mqtt = top.table("mqtt", required=True)
     config = Config(
@@ -136,6 +153,7 @@ def _read(top: "_Table", here: Path, environ: Mapping[str, str]) -> Config:
         mqtt=_mqtt(mqtt, here, environ),
         screen=_screen(top.table("screen")),
         ble=_ble(top.table("ble")),
+        serial=_serial(top),
         outbox=_outbox(top.table("outbox")),
         virtual=_virtual(top.table("virtual"), here) if top.has("virtual") else None,
     )
@@ -144,7 +162,7 @@ def _read(top: "_Table", here: Path, environ: Mapping[str, str]) -> Config:
     return config
 
 
-def _mqtt(table: "_Table", here: Path, environ: Mapping[str, str]) -> MqttSettings:
+def _mqtt(table: Table, here: Path, environ: Mapping[str, str]) -> MqttSettings:
     table.forbid("password", f"put it into the environment variable {MQTT_PASSWORD}, where backups do not see it")
     settings = MqttSettings(
         host=table.text("host", None),
@@ -162,13 +180,13 @@ def _mqtt(table: "_Table", here: Path, environ: Mapping[str, str]) -> MqttSettin
     return settings
 
 
-def _screen(table: "_Table") -> ScreenSettings:
+def _screen(table: Table) -> ScreenSettings:
     settings = ScreenSettings(host=table.text("host", "127.0.0.1"), port=table.integer("port", 8101, 1, 65535))
     table.nothing_else()
     return settings
 
 
-def _ble(table: "_Table") -> BleSettings:
+def _ble(table: Table) -> BleSettings:
     settings = BleSettings(
         enabled=table.flag("enabled", True),
         adapter=table.text("adapter", "", re.compile(r"(hci\d+)?"), "an adapter like hci0, or nothing"),
@@ -178,7 +196,7 @@ def _ble(table: "_Table") -> BleSettings:
     return settings
 
 
-def _passkeys(table: "_Table") -> dict[str, int]:
+def _passkeys(table: Table) -> dict[str, int]:
     passkeys = {}
     for address in table.left():
         passkey = table.secret(address, PASSKEY, 'the six digits on the meter, in quotes: "012345"')
@@ -188,7 +206,30 @@ def _passkeys(table: "_Table") -> dict[str, int]:
     return passkeys
 
 
-def _outbox(table: "_Table") -> OutboxSettings:
+def _serial(top: Table) -> tuple[SerialSettings, ...]:
+    ports = []
+    for table in top.tables("serial"):
+        one = SerialSettings(
+            driver=table.text("driver", None, DRIVER_NAME, "a driver of `python -m gateway drivers list`"),
+            usb_path=table.text("usb_path", "", USB_PATH, "a USB path like 1-1.2; `doctor` shows them"),
+            usb_id=table.text("usb_id", "", USB_ID, "vendor and product like 1a86:7523, in small letters"),
+            device=table.text("device", "", DEVICE, "a device like /dev/rfcomm0"),
+            baud=table.integer("baud", 0, 0, 4_000_000),
+            label=table.text("label", ""),
+        )
+        if bool(one.device) is bool(one.usb_path or one.usb_id):
+            table.complain("usb_path", "does not say which port", "usb_path, usb_id or both, or else device")
+        if re.fullmatch(r"/dev/tty(USB|ACM)\d+", one.device):
+            table.complain("device", f"{one.device} is another port tomorrow", "its usb_path; `doctor` shows them")
+        table.nothing_else()
+        ports.append(one)
+    meant = [(one.usb_path, one.usb_id, one.device) for one in ports]
+    for twice in sorted({one for one in meant if meant.count(one) > 1}):
+        top.complain("serial", f"{' '.join(filter(None, twice))} twice", "one driver for each port")
+    return tuple(ports)
+
+
+def _outbox(table: Table) -> OutboxSettings:
     settings = OutboxSettings(
         max_mb=table.integer("max_mb", 1024, 16, 1_000_000),
         journal_max_mb=table.integer("journal_max_mb", 128, 1, 1_000_000),
@@ -202,7 +243,7 @@ def _outbox(table: "_Table") -> OutboxSettings:
     return settings
 
 
-def _virtual(table: "_Table", here: Path) -> VirtualSettings:
+def _virtual(table: Table, here: Path) -> VirtualSettings:
     settings = VirtualSettings(
         meters=table.texts("meters"),
         cards=table.file("cards", here) or here,
@@ -215,7 +256,7 @@ def _virtual(table: "_Table", here: Path) -> VirtualSettings:
     return settings
 
 
-def _slots(top: "_Table") -> tuple[Slot, ...]:
+def _slots(top: Table) -> tuple[Slot, ...]:
     slots = []
     for table in top.tables("slots"):
         name = table.text("name", None, SLOT_NAME, "a short name like counter-1")
@@ -233,151 +274,3 @@ def _slots(top: "_Table") -> tuple[Slot, ...]:
         for twice in sorted({one for one in seen if seen.count(one) > 1}):
             top.complain(f"slots.{word}", f"{twice!r} twice", "each one in one slot only")
     return tuple(slots) or (Slot(name="counter"),)
-
-
-class _Table:
-    """One TOML table being read: every getter takes its key out, and notes a problem instead of raising."""
-
-    def __init__(self, file: str, name: str, content: Mapping[str, Any], problems: list[str]) -> None:
-        self._file = file
-        self._name = name
-        self._left = dict(content)
-        self._known: list[str] = []
-        self._problems = problems
-
-    def complain(self, key: str, found: str, expected: str) -> None:
-        where = f"{self._name}.{key}" if self._name else key
-        self._problems.append(f"{self._file}: {where}: {found}; expected {expected}")
-
-    def has(self, key: str) -> bool:
-        return key in self._left
-
-    def _take(self, key: str, default: Any, expected: str) -> Any:
-        self._known.append(key)
-        if key in self._left:
-            return self._left.pop(key)
-        if default is None:
-            self.complain(key, "missing", expected)
-        return default
-
-    def _typed(self, key: str, value: Any, kind: type | tuple[type, ...], expected: str) -> bool:
-        # In Python True is an integer; in a settings file it is a mistake.
-        if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
-            return True
-        if value is not None:
-            self.complain(key, f"found {value!r}", expected)
-        return False
-
-    def text(
-        self,
-        key: str,
-        default: str | None,
-        pattern: re.Pattern[str] | None = None,
-        expected: str = "text in quotes",
-    ) -> str:
-        value = self._take(key, default, expected)
-        if not self._typed(key, value, str, expected):
-            return default or ""
-        if (pattern and not pattern.fullmatch(value)) or (default is None and not value):
-            self.complain(key, f"found {value!r}", expected)
-        return str(value)
-
-    def choice(self, key: str, default: str, allowed: tuple[str, ...]) -> str:
-        expected = " or ".join(repr(one) for one in allowed)
-        value = self._take(key, default, expected)
-        if value not in allowed:
-            self.complain(key, f"found {value!r}", expected)
-            return default
-        return str(value)
-
-    def integer(self, key: str, default: int, low: int, high: int) -> int:
-        expected = f"a whole number from {low} to {high}"
-        value = self._take(key, default, expected)
-        if not self._typed(key, value, int, expected):
-            return default
-        if not low <= value <= high:
-            self.complain(key, f"found {value!r}", expected)
-        return int(value)
-
-    def number(self, key: str, default: float, low: float, high: float) -> float:
-        expected = f"a number from {low:g} to {high:g}"
-        value = self._take(key, default, expected)
-        if not self._typed(key, value, (int, float), expected):
-            return default
-        if not low <= value <= high:
-            self.complain(key, f"found {value!r}", expected)
-        return float(value)
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self._take(key, default, "true or false")
-        return bool(value) if self._typed(key, value, bool, "true or false") else default
-
-    def flag_or_none(self, key: str) -> bool | None:
-        if self.has(key):
-            return self.flag(key, False)
-        self._known.append(key)
-        return None
-
-    def texts(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        expected = 'a list of texts like ["one", "two"]'
-        value = self._take(key, default, expected)
-        if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
-            return tuple(value)
-        if value is not None:
-            self.complain(key, f"found {value!r}", expected)
-        return ()
-
-    def path(self, key: str, here: Path, *, required: bool = True) -> Path | None:
-        expected = "a path in quotes"
-        value = self._take(key, None if required else "", expected)
-        if not self._typed(key, value, str, expected) or not value:
-            return None
-        return here / Path(value).expanduser()
-
-    def file(self, key: str, here: Path, *, required: bool = True) -> Path | None:
-        """A path to a file that this user can read, now: later nobody is there to read the complaint."""
-        path = self.path(key, here, required=required)
-        if path is not None and not (path.is_file() and os.access(path, os.R_OK)):
-            why = "cannot be read by this user" if path.exists() else "there is no such file"
-            self.complain(key, f"{path}: {why}", "a readable file")
-        return path
-
-    def left(self) -> list[str]:
-        return list(self._left)
-
-    def secret(self, key: str, pattern: re.Pattern[str], expected: str) -> str | None:
-        """A text that a complaint does not repeat."""
-        value = self._take(key, None, expected)
-        if isinstance(value, str) and pattern.fullmatch(value):
-            return value
-        self.complain(key, "not that", expected)
-        return None
-
-    def table(self, key: str, *, required: bool = False) -> "_Table":
-        name = f"{self._name}.{key}" if self._name else key
-        value = self._take(key, None if required else {}, f"a table [{name}]")
-        if not isinstance(value, dict):
-            if value is not None:
-                self.complain(key, f"found {type(value).__name__}", f"a table [{name}]")
-            return _Table(self._file, name, {}, [])  # its own keys are not missing: the table is
-        return _Table(self._file, name, value, self._problems)
-
-    def tables(self, key: str) -> list["_Table"]:
-        value = self._take(key, [], f"tables [[{key}]]")
-        if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-            self.complain(key, f"found {value!r}", f"tables [[{key}]]")
-            return []
-        return [
-            _Table(self._file, f"{key}[{number}]", one, self._problems)
-            for number, one in enumerate(value, start=1)
-        ]
-
-    def forbid(self, key: str, instead: str) -> None:
-        if self._left.pop(key, None) is not None:
-            self.complain(key, "does not belong into a file", instead)
-
-    def nothing_else(self) -> None:
-        for key in self._left:
-            close = get_close_matches(key, self._known, n=1)
-            hint = f"{close[0]!r} (did you mean that?)" if close else f"one of {', '.join(self._known)}"
-            self.complain(key, "unknown", hint)

@@ -36,6 +36,8 @@ PAIR_TIMEOUT_S = 60.0
 """Pairing may wait for a person to look at a passkey."""
 MAX_ACTIONS = 100_000
 """A conversation is finite: a meter with 1000 records needs about 3000 actions."""
+LATE = "late"
+"""The channel of what a serial meter answered when nobody waited for it any more: journalled, and no answer."""
 
 
 class Link(Protocol):

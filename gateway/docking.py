@@ -118,6 +118,7 @@ class Docking:
         clock: Callable[[], datetime],
         clock_trusted: Callable[[], bool],
         local_utc_offset_min: int = 480,
+        gateway: str = "",
         recognise: Callable[[Sighting], Driver | None] = drivers.recognise,
         new_id: Callable[[], UUID] = uuid4,
     ) -> None:
@@ -129,6 +130,7 @@ class Docking:
         self._clock_trusted = clock_trusted
         self._new_id = new_id
         self._offset_min = local_utc_offset_min
+        self._gateway = gateway
         self._manners = Manners()
         self._under_way: set[UUID] = set()
 
@@ -163,6 +165,7 @@ class Docking:
             clock_trusted=self._clock_trusted,
             visit_at=lambda moment: self._visits.at(self._visits.slot_of(sighting.address), moment),
             local_utc_offset_min=self._offset_min,
+            gateway=self._gateway,
             saved=self._board.saved,
             handed=lambda: line.handed,
         )
@@ -178,7 +181,10 @@ class Docking:
         visit = custody.visit_at(now)
         self._under_way.add(custody.conversation)
         try:
-            await journal(HEADER, header(driver.name, context, visit, clock_trusted=self._clock_trusted()))
+            trusted = self._clock_trusted()
+            await journal(
+                HEADER, header(driver.name, context, visit, clock_trusted=trusted, gateway=self._gateway)
+            )
             try:
                 async with journalled(link, journal) as line:
                     await converse(driver.talk(context), line, custody)
@@ -195,7 +201,8 @@ class Docking:
         if driver is None:
             return
         self._board.seen(sighting)
-        if self._manners.may_talk(sighting.address, asyncio.get_running_loop().time()):
+        now = asyncio.get_running_loop().time()
+        if self._manners.may_talk(sighting.address, now, calling=sighting.calling):
             self._manners.begun(sighting.address)
             conversations.create_task(self._talk(driver, sighting, transport))
 
@@ -242,6 +249,7 @@ class Custody:
     local_utc_offset_min: int
     saved: Callable[[Reading], None]
     handed: Callable[[], int]
+    gateway: str = ""
     new: int = 0
     _facts: dict[str, str] = field(default_factory=dict)
     _clock_offset_s: float | None = None
@@ -290,14 +298,15 @@ class Custody:
 
     @property
     def device(self) -> Device:
-        """The meter, as far as it has told."""
-        serial = self._facts.get("serial", "")
+        """The meter, as far as it has told. A Bluetooth address is its own; a USB path is a place, and every store
+        has one of that name."""
+        serial, address = self._facts.get("serial", ""), self.sighting.address
         return Device(
-            key=serial or self.sighting.address,
+            key=serial or (address if self.sighting.transport == "ble" else f"{self.gateway}/{address}"),
             maker=self._facts.get("maker", ""),
             model=self._facts.get("model", ""),
             serial=serial,
-            address=self.sighting.address,
+            address=address,
             firmware=self._facts.get("firmware", ""),
         )
 
@@ -313,8 +322,8 @@ class Manners:
     def __init__(self) -> None:
         self._known: OrderedDict[str, _Meter] = OrderedDict()
 
-    def may_talk(self, address: str, now: float) -> bool:
-        """Whether to answer this sighting."""
+    def may_talk(self, address: str, now: float, *, calling: bool = False) -> bool:
+        """Whether to answer this sighting. One that is `calling` has bytes waiting, and is never made to wait."""
         meter = self._known.setdefault(address, _Meter(heard=now))
         self._known.move_to_end(address)
         if len(self._known) > METERS_REMEMBERED:
@@ -326,7 +335,7 @@ class Manners:
         if away > GONE_AFTER_S:
             meter.rest = 0
             return True
-        return now >= meter.until
+        return calling or now >= meter.until
 
     def begun(self, address: str) -> None:
         """A conversation with it begins."""
@@ -354,7 +363,7 @@ class _Meter:
     busy: bool = False
 
 
-def header(driver: str, context: Context, visit: Visit | None, *, clock_trusted: bool) -> bytes:
+def header(driver: str, context: Context, visit: Visit | None, *, clock_trusted: bool, gateway: str = "") -> bytes:
     """The first row of a conversation in the journal."""
     sighting = context.sighting
     return msgspec.json.encode(
@@ -368,6 +377,7 @@ def header(driver: str, context: Context, visit: Visit | None, *, clock_trusted:
             "last_record": context.last_record,
             "local_utc_offset_min": context.local_utc_offset_min,
             "clock_trusted": clock_trusted,
+            "gateway": gateway,
             "visit": visit,
         }
     )

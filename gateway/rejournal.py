@@ -16,7 +16,7 @@ import msgspec
 
 from gateway.buffer.limits import OutboxFull
 from gateway.conversation import Context, Driver, Lost, Refused, Sighting
-from gateway.converse import converse
+from gateway.converse import LATE, converse
 from gateway.docking import ENDED, HEADER, Custody
 from gateway.docking import Outbox as DockingOutbox
 from gateway.logged import failing
@@ -111,6 +111,7 @@ async def replay_journal(
         clock_trusted=lambda: bool(facts["clock_trusted"]),
         visit_at=lambda moment: visit,
         local_utc_offset_min=facts["local_utc_offset_min"],
+        gateway=facts.get("gateway", ""),
         saved=saved,
         handed=lambda: tape.handed,
     )
@@ -136,7 +137,7 @@ class Tape:
         self.at = began
         self.handed = 0
         self._rows = list(enumerate(rows, start=1))
-        self._subscribed = {""}  # a serial line needs no subscription
+        self._subscribed = {"", LATE}  # a serial line needs no subscription
         self._silences = 0
 
     async def pair(self) -> None:

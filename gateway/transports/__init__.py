@@ -20,7 +20,7 @@ class Transport(Protocol):
 
     @property
     def state(self) -> str:
-        """ok, silent (nothing heard for a while), absent (no hardware) or failed."""
+        """ok, silent (nothing heard for a while), absent (no hardware), failed, or "" where nobody needs it."""
 
     def sightings(self) -> AsyncGenerator[Sighting, None]:
         """Meters within reach, again each time they are heard, for ever; close it with `aclosing`."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import MQTT_PASSWORD, ConfigError, load
+from gateway.visits import Visits
 
 EXAMPLE = Path(__file__).parents[2] / "gateway" / "deploy" / "gateway.example.toml"
 
@@ -53,6 +54,7 @@ def test_every_commented_line_of_the_example_would_load_too(tmp_path: Path, exam
     assert config.slots[1].meters == ("C0:26:DA:00:00:01",)
     assert config.mqtt.tls_key is not None
     assert config.ble.passkeys == {"C4:64:E3:00:00:01": 12345}
+    assert [one.baud for one in config.serial] == [2400, 0]
 
 
 def test_a_file_that_the_settings_name_must_be_there(tmp_path: Path):
@@ -194,3 +196,67 @@ def test_missing_tables_are_named_once_each(tmp_path: Path):
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"gone\.toml: cannot be read: No such file"):
         load(tmp_path / "gone.toml", {})
+
+
+def test_serial_meters_are_named_by_where_they_are_plugged_in_or_what_they_are(tmp_path: Path):
+    config = load(
+        written(
+            tmp_path,
+            SMALL
+            + """
+[[serial]]
+usb_path = "1-1.2:1.0"
+driver = "serial.omron_hbp"
+label = "Tunnel"
+baud = 2400
+[[serial]]
+usb_id = "1a86:7523"
+driver = "serial.benecheck"
+[[serial]]
+device = "/dev/rfcomm0"
+driver = "serial.cardiochek"
+[[slots]]
+name = "a"
+meters = ["1-1.2:1.0", "/dev/rfcomm0"]
+""",
+        ),
+        {},
+    )
+    tunnel, benecheck, lipids = config.serial
+    assert (tunnel.usb_path, tunnel.driver, tunnel.label, tunnel.baud) == (
+        "1-1.2:1.0",
+        "serial.omron_hbp",
+        "Tunnel",
+        2400,
+    )
+    assert (benecheck.usb_id, benecheck.baud) == ("1a86:7523", 0)
+    assert lipids.device == "/dev/rfcomm0"
+    slots = Visits({slot.name: slot.meters for slot in config.slots} | {"b": ()})
+    assert slots.slot_of("/dev/rfcomm0") == slots.slot_of("1-1.2:1.0") == "a"
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        ('usb_path = "1-1.2"', "serial[1].driver: missing; expected a driver of `python -m gateway drivers list`"),
+        ('driver = "serial.x"', "serial[1].usb_path: does not say which port; expected usb_path, usb_id or both"),
+        (
+            'driver = "serial.x"\nusb_path = "1-1"\ndevice = "/dev/rfcomm0"',
+            "serial[1].usb_path: does not say which port",
+        ),
+        (
+            'driver = "serial.x"\ndevice = "/dev/ttyUSB0"',
+            "serial[1].device: /dev/ttyUSB0 is another port tomorrow; expected its usb_path",
+        ),
+        ('driver = "serial.x"\nusb_path = "ttyUSB0"', "serial[1].usb_path: found 'ttyUSB0'; expected a USB path"),
+        ('driver = "serial.x"\nusb_id = "1A86:7523"', "serial[1].usb_id: found '1A86:7523'; expected vendor and"),
+        ('driver = "Omron"\nusb_path = "1-1"', "serial[1].driver: found 'Omron'; expected a driver of"),
+        (
+            'driver = "serial.x"\nusb_path = "1-1"\n[[serial]]\ndriver = "serial.y"\nusb_path = "1-1"',
+            "serial: 1-1 twice; expected one driver for each port",
+        ),
+    ],
+)
+def test_a_serial_port_that_is_not_clear_is_explained(tmp_path: Path, lines: str, complaint: str):
+    first, *_ = problems(tmp_path, f"{SMALL}\n[[serial]]\n{lines}\n")
+    assert first.startswith(complaint)

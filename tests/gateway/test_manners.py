@@ -37,3 +37,14 @@ def test_after_a_lost_line_the_meter_is_asked_again_after_a_second():
     manners.ended("A", 0.0, well=False, new=0)
     assert not manners.may_talk("A", RETRY_S / 2)
     assert manners.may_talk("A", RETRY_S)
+
+
+def test_a_meter_whose_bytes_wait_already_is_answered_at_once_but_never_twice_at_a_time():
+    manners = Manners()
+    manners.may_talk("A", 0.0, calling=True)
+    manners.begun("A")
+    assert not manners.may_talk("A", 0.1, calling=True)
+    for well in (True, False):
+        manners.ended("A", 1.0, well=well, new=0)
+        assert not manners.may_talk("A", 1.0)
+        assert manners.may_talk("A", 1.0, calling=True)
