@@ -78,7 +78,7 @@ def talk_dongle(context: Context) -> Talk:
 
 
 class _Line:
-    """Every record that comes is emitted, whether it was asked for or not."""
+    """Every record that comes is emitted, whether it was asked for or not, and once."""
 
     def __init__(self, channel: str) -> None:
         self._channel = channel
@@ -86,6 +86,7 @@ class _Line:
         self.heard = False
         self.count: int | None = None  # the last one told
         self.records: dict[str, set[frames.Result]] = {}  # by analyte, since the last `ask`
+        self._emitted: set[tuple[Kind, str]] = set()
 
     def ask(self, request: bytes) -> Step[None]:
         """Writes `request` and forgets what came before."""
@@ -126,8 +127,9 @@ class _Line:
             match record_of(result):
                 case NoReading(why=why):
                     yield from note("error", why)
-                case Record() as record:
+                case Record(kind=kind, key=key) as record if (kind, key) not in self._emitted:
                     yield from emit(record)
+                    self._emitted.add((kind, key))
 
 
 def _memory(line: _Line, command: int, marks: dict[str, str]) -> Step[None]:
@@ -142,8 +144,8 @@ def _memory(line: _Line, command: int, marks: dict[str, str]) -> Step[None]:
     yield from note("records", str(count))
     yield from line.ask(frames.request(records, first=1, last=1))
     yield from line.hear(REPLY_TIMEOUT_S, until=records)
-    mark = f"{count}@" + "".join(sorted(key_of(result) for result in line.of(records)))
-    if marks.get(analyte) == mark:
+    mark = next((f"{count}@{key_of(result)}" for result in line.of(records) if result.index == 1), None)
+    if mark is not None and marks.get(analyte) == mark:
         return
     found: set[frames.Result] = set()
     # No source says whether indices begin at 1, as the one that asks for them does, or at 0.
@@ -152,8 +154,9 @@ def _memory(line: _Line, command: int, marks: dict[str, str]) -> Step[None]:
         yield from line.hear(REPLY_TIMEOUT_S, until=records, records=count)
         found |= line.of(records)
         if len(found) >= count:
-            marks[analyte] = mark
-            yield from remember(" ".join(f"{name}={mark}" for name, mark in sorted(marks.items())))
+            if mark is not None:
+                marks[analyte] = mark
+                yield from remember(" ".join(f"{name}={known}" for name, known in sorted(marks.items())))
             return
     yield from note("error", "records_missing")
 
@@ -199,17 +202,15 @@ def record_of(it: frames.Result) -> Record | NoReading:
     )
 
 
-_DEVICES = (
-    "BeneCheck (百捷, GeneralLife) BKM13-1 and other three-in-one meters for glucose, uric acid and cholesterol"
-)
+_DEVICES = "BeneCheck (百捷, GeneralLife) BKM13-1 and other meters for glucose, uric acid and cholesterol"
 _SOURCE = (
-    "BigPeng/homehospital331 BeneCheck.java (commands), chendang/ekeng_monitor-android UricacidData.java (log of a "
-    "meter), chinnsenn2/JamBoBleSDK BeneCheckUa.java (dongle)."
+    "BigPeng/homehospital331 BeneCheck.java (commands), chendang/ekeng_monitor-android UricacidData.java (log of "
+    "a meter), chinnsenn2/JamBoBleSDK BeneCheckUa.java (dongle)."
 )
 _QUIRKS = (
-    "Units: glucose and cholesterol in mg/dL, uric acid in tenths of it, whatever the display shows. A result that "
-    "was just measured has index 0, so a record is known by its minute and value: two equal results within one "
-    "minute become one reading. Records stay in the meter; clearing is never sent."
+    "Units: glucose and cholesterol in mg/dL, uric acid in tenths of it, whatever the display shows. What was "
+    "just measured has index 0, so a record is known by its minute and value: two equal results in one minute "
+    "become one reading. Records stay in the meter; clearing is never sent."
 )
 SERIAL_DRIVER = Driver(
     name="serial.benecheck",
@@ -219,9 +220,9 @@ SERIAL_DRIVER = Driver(
     devices=f"{_DEVICES}, on their USB cable (CH34x). Named in the settings.",
     source=_SOURCE,
     quirks=f"{_QUIRKS} The clock cannot be read or set.",
-    proven_by="Two record frames and an echo from logs of meters, and seven published commands, all checksums true; "
-    "transcripts written by hand; a virtual meter. How a meter numbers its records, and whether it sends a range in "
-    "one frame or in many, is not published: both are read. HI and LO are not published.",
+    proven_by="Two record frames and an echo from logs of meters, and seven published commands, all with true "
+    "checksums; transcripts written by hand; a virtual meter. How a meter numbers its records, and whether it "
+    "sends a range in one frame or in many, is not published: both are read. HI and LO are not published.",
     line=SerialLine(baud=38400, asks=True),
     decoders=frames.DECODERS,
 )

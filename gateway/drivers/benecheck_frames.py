@@ -58,7 +58,7 @@ class Frame:
         return [_take_result(cursor, analyte) for _ in range(len(self.payload) // RECORD_BYTES)]
 
     def count(self) -> int | None:
-        """How many records of an analyte the meter says it has; None in any other frame. Raises Garbled: length."""
+        """How many records of an analyte the meter says it has; None in other frames. Raises Garbled: length."""
         if self.command not in COUNTS or not self.payload:
             return None
         if len(self.payload) != _WORD_BYTES:

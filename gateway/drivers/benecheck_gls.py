@@ -1,7 +1,7 @@
-"""BeneCheck (百捷) meters with a Bluetooth glucose service that carries uric acid and cholesterol, too: the low byte
-of a record's sequence number says which it is.
+"""BeneCheck (百捷) meters whose Bluetooth glucose service carries uric acid and cholesterol, too: the low byte of
+a record's sequence number says which it is.
 
-What a measurement carries is `ble_glucose`'s to read. It stands before `ble_glucose` in DRIVERS, which would call each of them glucose.
+What a measurement says is `ble_glucose`'s to read. This stands before it in DRIVERS: there, all would be glucose.
 """
 
 from collections.abc import Mapping
@@ -129,8 +129,8 @@ DRIVER = Driver(
     devices='BeneCheck (百捷) Bluetooth meters for glucose, uric acid and cholesterol: "BeneCheck-0270", '
     '"BeneCheck GL-0F8B0C", "GL-...".',
     source="chinnsenn2/JamBoBleSDK BeneCheckThreeInOne.java and its examples; Bluetooth SIG Glucose Service 1.0.",
-    quirks="The low byte of the sequence number is the analyte: 41 glucose, 51 uric acid, 61 cholesterol; any other "
-    "is refused. Two equal results of one analyte within one second are one reading.",
+    quirks="The low byte of the sequence number is the analyte: 41 glucose, 51 uric acid, 61 cholesterol; any "
+    "other is refused. Two equal results of one analyte within one second are one reading.",
     proven_by="A uric acid and a cholesterol notification that people published; transcripts written by hand; a "
     "virtual meter. Whether the meter can be asked for its memory is not published: it is asked, and listened to "
     "either way. HI and LO only as the glucose service has them.",

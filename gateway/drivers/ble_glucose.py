@@ -366,13 +366,13 @@ DRIVER = Driver(
     devices="Any meter with the Bluetooth SIG Glucose Service 1808: Yuwell, Roche Accu-Chek, Ascensia Contour, "
     "i-SENS CareSens and others.",
     source="Bluetooth SIG Glucose Service 1.0 and Glucose Profile 1.0.",
-    quirks="Meal 6 means ketone (i-SENS); an i-SENS record whose context did not come is refused. Sample type 10 or "
-    "location 4 is control solution. Roche: type 4 is a value the meter leaves out of its lists, numbers above 600 "
-    "and below 10 mg/dL are HI and LO. A meter that counts from 0 again is read from the beginning. The clock is set "
-    "on i-SENS meters only, where the old one cannot be read. A meter is not read before its name is heard: "
+    quirks="Meal 6 means ketone (i-SENS); an i-SENS record whose context did not come is refused. Sample type 10 "
+    "or location 4 is control solution. Roche: type 4 is a value the meter leaves out of its lists, numbers above "
+    "600 and below 10 mg/dL are HI and LO. A meter that counts from 0 again is read from the beginning. The clock "
+    "is set on i-SENS meters only, where the old one cannot be read. A meter is read when its name is known: "
     "BeneCheck meters have uric acid in the same service.",
-    proven_by="A captured Yuwell notification, vectors of five public libraries, transcripts, a virtual meter. The "
-    "quirks of Roche and i-SENS and the setting of the clock only from public software.",
+    proven_by="A captured Yuwell notification, vectors of five public libraries, transcripts, a virtual meter. "
+    "The quirks of Roche and i-SENS and the setting of the clock only from public software.",
     services=frozenset({SERVICE}),
     sets_clock=True,
     decoders={**frames.DECODERS, **racp.DECODERS},

@@ -1,4 +1,4 @@
-"""What makers do differently on the Bluetooth glucose service: a list by maker's name, never a guess from the bytes.
+"""What makers do differently on the Bluetooth glucose service: a list by maker, never a guess from the bytes.
 
 How records are asked for and what they are is `ble_glucose`'s business.
 """
@@ -18,9 +18,7 @@ _SET_CLOCK = bytes.fromhex("c0030100")
 class Habits:
     """Where a maker's meters leave the specification."""
 
-    unlisted_types: frozenset[int] = (
-        frozenset()
-    )  # sample types of values that the meter itself leaves out of its lists
+    unlisted_types: frozenset[int] = frozenset()  # of samples that the meter leaves out of its own lists
     beyond_mg_dl: tuple[Decimal, Decimal] | None = None  # outside of these a number means LO or HI
     context_decides: bool = False  # a record whose context is missing may be another analyte
     has_clock_channel: bool = False
@@ -41,8 +39,8 @@ BY_MAKER = {
     "roche": Habits(unlisted_types=frozenset({4}), beyond_mg_dl=(Decimal(10), Decimal(600))),
     "i-sens": Habits(context_decides=True, has_clock_channel=True),
 }
-"""By how the manufacturer's name (0x2A29) begins. Sources: tidepool-org/uploader (Roche), NightscoutFoundation/xDrip
-and tidepool-org/uploader (i-SENS)."""
+"""By how the manufacturer's name (0x2A29) begins. After tidepool-org/uploader (both) and
+NightscoutFoundation/xDrip (i-SENS)."""
 
 
 def habits_of(maker: str) -> Habits:

@@ -17,11 +17,16 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
     ("sighting", "driver"),
     [
         (_sighting("1808", name="Yuwell Glucose"), "ble.glucose"),
-        (_sighting("1808", "180a"), "ble.glucose"),
+        (_sighting("1808", "180a", name="meter+01234567"), "ble.glucose"),
         (_sighting("1810", name="Yuwell BP-YE680A"), "ble.blood_pressure"),
         (_sighting("1809", name="FORA IR20"), "ble.thermometer"),
-        (_sighting("1808", name="BeneCheck-1234"), None),  # its uric acid would be called glucose
-        (_sighting("1808", name="GL-0042"), None),
+        (_sighting("1808", name="BeneCheck-1234"), "ble.benecheck"),  # its uric acid would be called glucose
+        (_sighting("1808", name="BeneCheck GL-0F8B0C"), "ble.benecheck"),
+        (_sighting("1808", name="GL-0042"), "ble.benecheck"),
+        (_sighting("1808"), None),  # it may yet turn out to be a BeneCheck
+        (_sighting("1000", name="BeneCheck TC-B DONGLE"), "ble.benecheck_dongle"),
+        (_sighting("1000", name="somebody else"), None),
+        (_sighting(transport="serial"), None),
         (_sighting("ffe0", name="Sinocare"), "ble.sinocare"),
         (_sighting("ffb0", name="BDE_WEIXIN_TTM"), "ble.sinocare"),
         (_sighting(name="SN-6W"), "ble.sinocare"),
@@ -34,6 +39,13 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
 def test_a_meter_goes_to_the_driver_that_understands_it(sighting: Sighting, driver: str | None) -> None:
     recognised = recognise(sighting)
     assert (recognised and recognised.name) == driver
+
+
+def test_a_serial_meter_is_the_one_the_settings_name() -> None:
+    sighting = Sighting(transport="serial", address="usb-1.2", usb_id="1a86:7523", driver="serial.benecheck")
+    driver = recognise(sighting)
+    assert driver is not None
+    assert driver.name == "serial.benecheck"
 
 
 def test_every_driver_says_where_it_comes_from_and_what_proves_it() -> None:
@@ -53,7 +65,7 @@ def test_a_driver_of_another_package_comes_before_ours(monkeypatch: pytest.Monke
     _install(monkeypatch, "gateway.drivers.ble_glucose:DRIVER")
     installed = load_installed()
     assert [type(driver) for driver in installed] == [Driver]
-    assert recognise(_sighting("1808"), installed + DRIVERS) is installed[0]
+    assert recognise(_sighting("1808", name="acme"), installed + DRIVERS) is installed[0]
 
 
 @pytest.mark.parametrize("value", ["nowhere.to.be.found:DRIVER", "gateway.drivers.ble_glucose:talk"])

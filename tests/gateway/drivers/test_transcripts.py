@@ -76,7 +76,7 @@ def test_a_glucose_memory_read_in_two_conversations_is_read_once() -> None:
     assert len({reading.id for reading in first + second}) == 3
 
 
-@pytest.mark.parametrize("driver", ["ble.blood_pressure", "ble.thermometer", "ble.sinocare"])
+@pytest.mark.parametrize("driver", ["ble.blood_pressure", "ble.benecheck", "ble.thermometer", "ble.sinocare"])
 def test_a_record_told_twice_is_one_reading(driver: str) -> None:
     first = _readings(FOLDER / driver / "hangs_up.txt", 1)
     second = _readings(FOLDER / driver / "resumed.txt", 2)
