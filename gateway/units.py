@@ -39,13 +39,13 @@ FACTORS: dict[str, dict[str, Decimal]] = {
     "weight_kg": {"kg": Decimal(1), "g": Decimal("0.001")},
     "body_temperature_cel": {"°C": Decimal(1), "°F": 5 / Decimal(9)},
     "spo2_percent": {"%": Decimal(1)},
-    "hba1c_percent": {"%": Decimal(1)},
+    "hba1c_percent": {"%": Decimal(1), "mmol/mol": Decimal("0.09148")},  # IFCC to NGSP: 0.09148 x + 2.152
     "haemoglobin_g_l": {"g/L": Decimal(1), "g/dL": Decimal(10)},
     "haematocrit_percent": {"%": Decimal(1)},
 }
 """By quantity: each unit a meter may declare, and what one of it is in the canonical unit."""
 
-ZEROS = {"°F": Decimal(32)}
+ZEROS = {"°F": Decimal(32), "mmol/mol": -Decimal("2.152") / Decimal("0.09148")}
 """What a unit reads at the canonical unit's zero, where that is not zero itself."""
 
 
