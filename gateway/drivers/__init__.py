@@ -17,10 +17,14 @@ from gateway.drivers import (
     ble_time,
     cardiochek,
     ieee11073,
+    pangao,
     sinocare,
+    taidoc,
 )
 
 DRIVERS: tuple[Driver, ...] = (
+    taidoc.DRIVER,
+    taidoc.SERIAL_DRIVER,
     benecheck_gls.DRIVER,
     benecheck.DONGLE_DRIVER,
     benecheck.SERIAL_DRIVER,
@@ -29,6 +33,8 @@ DRIVERS: tuple[Driver, ...] = (
     ble_thermometer.DRIVER,
     cardiochek.DRIVER,
     sinocare.DRIVER,
+    pangao.DRIVER,
+    pangao.WIRE_DRIVER,
 )
 """The first that recognises a sighting has it, so the particular stand before the general."""
 

@@ -65,7 +65,22 @@ def test_any_bytes_decode_or_are_named(protocol: str, data: bytes) -> None:
         assert answer["error"].isidentifier()
 
 
-CHANNELS = ("2a18", "2a34", "2a52", "2a35", "2a36", "2a1c", "2a1e", "2a19", "", "2a2b", "1002", "ffe1", "ffb1")
+CHANNELS = (
+    "2a18",
+    "2a34",
+    "2a52",
+    "2a35",
+    "2a36",
+    "2a1c",
+    "2a1e",
+    "2a19",
+    "",
+    "2a2b",
+    "1002",
+    "ffe1",
+    "ffb1",
+    "00001524-1212-efde-1523-785feabcd123",
+)
 ARRIVALS = st.builds(Arrived, st.sampled_from(CHANNELS), FRAMES)
 ANSWERS = st.one_of(
     ARRIVALS,
