@@ -9,7 +9,7 @@ Who these people are is `people`'s, what their meters said is `history`'s; the t
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -118,13 +118,13 @@ def _ledger(connection: psycopg.Connection, past: Sequence[Past]) -> None:
     _copy(
         connection,
         "readings (chain_id, id, store_id, gateway_id, device_key, kind, purpose, quality, meal, taken_at,"
-        " time_quality, received_at, stored_at, member_id, visit_code, body)",
+        " time_quality, received_at, stored_at, member_id, first_how, first_why, visit_code, body)",
         map(_reading_row, past),
     )
     _copy(
         connection,
         "attributions (chain_id, reading_id, member_id, how, why, by_staff, at)",
-        (row for one in past for row in _attribution_rows(one)),
+        (_claim_row(one, one.claimed_at) for one in past if one.claimed_at is not None),
     )
     devices = {(one.store.chain_id, one.reading.device.key): one for one in past}  # the last one wins
     _copy(
@@ -144,20 +144,19 @@ def _reading_row(one: Past) -> tuple[Any, ...]:
         *(one.store.chain_id, reading.id, one.store.id, one.store.gateway, reading.device.key, reading.kind),
         *(reading.purpose, reading.quality, reading.meal, reading.time.at, reading.time.quality),
         *(reading.time.received, reading.time.received + timedelta(seconds=2)),
-        *(one.member.id if one.member else None, reading.visit.code if reading.visit else None),
-        encode(reading).decode(),
+        *(one.member.id if one.member else None, *_first_decision(one)),
+        *(reading.visit.code if reading.visit else None, encode(reading).decode()),
     )
 
 
-def _attribution_rows(one: Past) -> Iterator[tuple[Any, ...]]:
-    if one.member is None:
-        return
-    key = (one.store.chain_id, one.reading.id, one.member.id)
-    if one.claimed_at is None:
-        yield (*key, "visit", "inside_visit", None, one.reading.time.received + timedelta(seconds=2))
-    else:
-        at_store = next(person for person in STAFF if person.unit == one.store.id)
-        yield (*key, "claim", "staff", at_store.id, one.claimed_at)
+def _first_decision(one: Past) -> tuple[str | None, str | None]:
+    return ("visit", "inside_visit") if one.member is not None and one.claimed_at is None else (None, None)
+
+
+def _claim_row(one: Past, at: datetime) -> tuple[Any, ...]:
+    assert one.member is not None  # noqa: S101 - claimed for somebody
+    at_store = next(person for person in STAFF if person.unit == one.store.id)
+    return (one.store.chain_id, one.reading.id, one.member.id, "claim", "staff", at_store.id, at)
 
 
 def _copy(connection: psycopg.Connection, target: str, rows: Iterable[tuple[Any, ...]]) -> None:

@@ -27,8 +27,8 @@ from gateway.wire.messages import Purpose, Quality, Reading, TimeQuality, Visit
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What the cloud knows beside the reading: members of this chain whose card or code is the visit's, exactly
-    as scanned (a phone number or its tail is never looked up), and whose own the meter is."""
+    """What the cloud knows beside the reading: the different members of this chain whose card or code is the
+    visit's, exactly as scanned (a phone number or its tail is never looked up), and whose own the meter is."""
 
     visitors: Collection[UUID] = ()
     owner: UUID | None = None
@@ -57,13 +57,11 @@ def attribute(reading: Reading, evidence: Evidence) -> Decision:
         return _owner(owner) if set(evidence.visitors) == {owner} else _nobody("untrusted_clock")
     if not _inside(reading, visit):
         return _owner(owner) if owner is not None else _nobody("outside_visit")
-    match set(evidence.visitors):
-        case visitors if not visitors:
-            return _nobody("unknown_code")
-        case visitors if len(visitors) > 1:
-            return _nobody("ambiguous_code")
-        case visitors:
-            (visitor,) = visitors
+    if not evidence.visitors:
+        return _nobody("unknown_code")
+    if len(evidence.visitors) > 1:
+        return _nobody("ambiguous_code")
+    (visitor,) = evidence.visitors
     if owner is not None and owner != visitor:
         return _nobody("conflict")
     return Decision(member_id=visitor, how=How.VISIT, why="inside_visit")

@@ -51,14 +51,12 @@ class Message:
     letters: tuple[Letter, ...] = ()
 
 
-class _Row(NamedTuple):
-    """A reading on its way into the ledger, and the position of the message that brought it."""
+class _Part(NamedTuple):
+    """A message with readings for one chain's ledger, its position, and the store it comes from."""
 
     position: int
     store_id: str
-    gateway: str
-    reading: Reading
-    body: bytes
+    message: Message
 
 
 def accept(connection: Connection, deliveries: Sequence[Delivery], now: datetime) -> list[Receipt | None]:
@@ -82,14 +80,13 @@ def keep(connection: Connection, messages: Sequence[Message], now: datetime) -> 
     places = fleet.places(connection, {message.gateway for message in messages if message.gateway})
     taken = [_of_known_gateways(message, places) for message in messages]
     stored: Counter[int] = Counter()  # position of the message -> readings that are new
-    by_chain: defaultdict[str, list[_Row]] = defaultdict(list)
+    by_chain: defaultdict[str, list[_Part]] = defaultdict(list)
     for position, message in enumerate(taken):
         if message.readings and message.gateway:
             place = places[message.gateway]
-            rows = by_chain[place.chain_id]
-            rows += [_Row(position, place.store_id, message.gateway, r, body) for r, body in message.readings]
-    for chain_id, rows in sorted(by_chain.items()):
-        stored.update(_store(connection, chain_id, rows, now))
+            by_chain[place.chain_id].append(_Part(position, place.store_id, message))
+    for chain_id, parts in sorted(by_chain.items()):
+        stored.update(_store(connection, chain_id, parts, now))
     _remember_statuses(connection, taken, now)
     dead_letters.put(connection, [letter for message in taken for letter in message.letters])
     return [_receipt(message, stored[position]) for position, message in enumerate(taken)]
@@ -131,7 +128,7 @@ def _read_batch(delivery: Delivery, gateway: str, batch_id: UUID) -> Message:
     for raw, reading in zip(envelope.readings, decoded, strict=True):
         if isinstance(reading, Undecodable):
             # Alone in a batch of its own, so that it can be replayed without the others.
-            part = replace(delivery, payload=codec.with_readings(envelope, [raw]))
+            part = replace(delivery, payload=codec.with_only(envelope, readings=[raw]))
             letters.append(_letter(replace(message, delivery=part), reading.error, reading.detail))
         else:
             readings.append((reading, bytes(raw)))
@@ -175,43 +172,45 @@ def _letter(message: Message, error: str, detail: str) -> Letter:
 # --- into the ledger -----------------------------------------------------------------------------------------
 
 
-def _store(connection: Connection, chain_id: str, rows: Sequence[_Row], now: datetime) -> Iterator[int]:
+def _store(connection: Connection, chain_id: str, parts: Sequence[_Part], now: datetime) -> Iterator[int]:
     """Stores and attributes; yields, for each new reading, the position of the message that brought it first."""
-    visitors = directory.by_code(
-        connection, chain_id, {row.reading.visit.code for row in rows if row.reading.visit}
-    )
-    known = meters.known(connection, chain_id, {row.reading.device.key for row in rows})
-    attributed = [_attributed(row, visitors, known) for row in reversed(rows)]
-    new = store.insert_once(connection, chain_id, attributed)
-    if not new:
+    coming = [reading for part in parts for reading, _ in part.message.readings]
+    visitors = directory.by_code(connection, chain_id, {r.visit.code for r in coming if r.visit is not None})
+    known = meters.known(connection, chain_id, {r.device.key for r in coming})
+    rows = [row for part in parts for row in _attributed(part, visitors, known)]
+    places = store.insert_once(connection, chain_id, rows)
+    if not places:
         return
-    first = {row.reading.id: row for row in reversed(rows) if row.reading.id in new}
-    meters.seen(connection, chain_id, known, ((row.reading.device, row.store_id) for row in first.values()), now)
-    store.enqueue(connection, (Reader.ASSESS, Reader.PROJECT), chain_id, new)
+    new = [rows[place] for place in places]
+    meters.seen(connection, chain_id, known, ((row.reading.device, row.store_id) for row in new), now)
+    store.enqueue(connection, (Reader.ASSESS, Reader.PROJECT), chain_id, [row.reading.id for row in new])
     # Told where it was measured and where its owner is cared for: that is where their specialist looks.
-    owners = {row.member_id for row in attributed if row.member_id is not None and row.reading.id in new}
-    stores = {row.store_id for row in first.values()} | set(directory.homes(connection, chain_id, owners).values())
+    owners = {row.member_id for row in new if row.member_id is not None}
+    stores = {row.store_id for row in new} | set(directory.homes(connection, chain_id, owners).values())
     live.announce(connection, chain_id=chain_id, store_ids=stores, what="reading")
-    yield from (row.position for row in first.values())
+    brought_by = [part.position for part in parts for _ in part.message.readings]
+    yield from (brought_by[place] for place in places)
 
 
 def _attributed(
-    row: _Row, visitors: Mapping[str, Collection[UUID]], known: Mapping[str, meters.Known]
-) -> NewReading:
-    visit, device = row.reading.visit, known.get(row.reading.device.key)
-    evidence = Evidence(
-        visitors=visitors.get(visit.code, ()) if visit else (), owner=device.owner_member_id if device else None
-    )
-    decision = attribute(row.reading, evidence)
-    return NewReading(
-        store_id=row.store_id,
-        gateway_id=row.gateway,
-        reading=row.reading,
-        body=row.body,
-        member_id=decision.member_id,
-        how=decision.how,
-        why=decision.why,
-    )
+    part: _Part, visitors: Mapping[str, Collection[UUID]], known: Mapping[str, meters.Known]
+) -> Iterator[NewReading]:
+    for reading, body in part.message.readings:
+        visit, device = reading.visit, known.get(reading.device.key)
+        evidence = Evidence(
+            visitors=visitors.get(visit.code, ()) if visit else (),
+            owner=device.owner_member_id if device else None,
+        )
+        decision = attribute(reading, evidence)
+        yield NewReading(
+            store_id=part.store_id,
+            gateway_id=part.message.gateway or "",
+            reading=reading,
+            body=body,
+            member_id=decision.member_id,
+            how=decision.how,
+            why=decision.why,
+        )
 
 
 def _remember_statuses(connection: Connection, messages: Sequence[Message], now: datetime) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, insert, select, update
 
 from cloud import live
 from cloud.crm.members import directory
@@ -122,6 +122,7 @@ def attribute(
     at: datetime,
 ) -> None:
     """Gives a reading to `member_id` (None: to nobody) from `at` on, and tells every reader. Asks no questions."""
+    connection.execute(_KEEP_FIRST, {"chain_id": chain_id, "reading_id": reading_id})
     connection.execute(
         insert(attributions).values(
             chain_id=chain_id,
@@ -148,7 +149,41 @@ def history(connection: Connection, chain_id: str, reading_id: UUID) -> list[Att
         .where(a.chain_id == chain_id, a.reading_id == reading_id)
         .order_by(a.seq)
     ).mappings()
-    return [Attribution(**row) for row in rows]
+    first = connection.execute(_FIRST, {"chain_id": chain_id, "reading_id": reading_id}).mappings()
+    return [Attribution(**row) for row in rows] or [Attribution(by_staff=None, **row) for row in first]
+
+
+_FIRST = select(
+    readings.c.member_id,
+    readings.c.first_how.label("how"),
+    readings.c.first_why.label("why"),
+    readings.c.stored_at.label("at"),
+).where(
+    readings.c.chain_id == bindparam("chain_id"),
+    readings.c.id == bindparam("reading_id"),
+    readings.c.first_how.is_not(None),
+)
+"""The ingest's own decision, as long as nobody has changed it."""
+
+_KEEP_FIRST = insert(attributions).from_select(
+    ["chain_id", "reading_id", "member_id", "how", "why", "at"],
+    select(
+        readings.c.chain_id,
+        readings.c.id,
+        readings.c.member_id,
+        readings.c.first_how,
+        readings.c.first_why,
+        readings.c.stored_at,
+    ).where(
+        readings.c.chain_id == bindparam("chain_id"),
+        readings.c.id == bindparam("reading_id"),
+        readings.c.first_how.is_not(None),
+        ~exists().where(
+            attributions.c.chain_id == bindparam("chain_id"), attributions.c.reading_id == bindparam("reading_id")
+        ),
+    ),
+)
+"""Before the first change it becomes the first row of the history."""
 
 
 def _lock(connection: Connection, chain_id: str, reading_ids: Collection[UUID]) -> Sequence[_AnyRow]:

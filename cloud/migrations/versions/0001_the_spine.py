@@ -88,6 +88,8 @@ def upgrade() -> None:
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("stored_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("member_id", sa.Uuid(), nullable=True),
+        sa.Column("first_how", sa.Text(), nullable=True),
+        sa.Column("first_why", sa.Text(), nullable=True),
         sa.Column("visit_code", sa.Text(), nullable=True),
         sa.Column("body", postgresql.JSON(astext_type=sa.Text()), nullable=False),
         sa.PrimaryKeyConstraint("chain_id", "id", name=op.f("pk_readings")),

@@ -90,9 +90,10 @@ class Stream:
     grown: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __aenter__(self):
+        since = f"since={self.app.state.hub.position}".encode()
         scope = {
             "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1",
-            "method": "GET", "scheme": "http", "path": "/events", "raw_path": b"/events", "query_string": f"since={self.app.state.hub.position}".encode(),
+            "method": "GET", "scheme": "http", "path": "/events", "raw_path": b"/events", "query_string": since,
             "root_path": "", "client": ("127.0.0.1", 1), "server": ("testserver", 80),
             "headers": [(b"host", b"testserver"), (b"cookie", f"{COOKIE}={self.token}".encode())],
         }  # fmt: skip

@@ -38,7 +38,7 @@ def keep(engine: Engine, *kept: Reading, store_id: str = STORE, **more: object) 
         for r in kept
     ]
     with db.begin(engine) as connection:
-        return store.insert_once(connection, CHAIN, rows)
+        return {rows[place].reading.id for place in store.insert_once(connection, CHAIN, rows)}
 
 
 def claim(engine: Engine, member: UUID, *numbers: int, chain: str = CHAIN) -> None:
@@ -78,9 +78,10 @@ def test_two_ingests_with_the_same_rows_store_each_once(ledger: Engine) -> None:
 def test_two_chains_may_store_in_one_transaction(ledger: Engine) -> None:
     row = NewReading(store_id=STORE, gateway_id=GATEWAY, reading=reading(1), body=codec.encode(reading(1)))
     with db.begin(ledger) as connection:
-        assert store.insert_once(connection, CHAIN, [row]) == {reading(1).id}
-        assert store.insert_once(connection, OTHER_CHAIN, [row]) == {reading(1).id}
-        assert store.insert_once(connection, CHAIN, []) == set()
+        assert store.insert_once(connection, CHAIN, [row, row]) == [0]
+        assert store.insert_once(connection, OTHER_CHAIN, [row]) == [0]
+        assert store.insert_once(connection, CHAIN, [row]) == []
+        assert store.insert_once(connection, CHAIN, []) == []
 
 
 def test_a_claim_is_kept_with_who_and_why_and_wakes_every_reader(ledger: Engine, database: str) -> None:
@@ -106,6 +107,20 @@ def test_a_double_click_claims_once(ledger: Engine) -> None:
     claim(ledger, WANG, 1)
     with ledger.connect() as connection:
         assert len(changes.history(connection, CHAIN, reading(1).id)) == 1
+
+
+def test_what_the_ingest_decided_stays_the_first_word_of_the_history(ledger: Engine) -> None:
+    keep(ledger, reading(1), member_id=WANG, how=How.VISIT, why="inside_visit")
+    with ledger.connect() as connection:
+        (before,) = changes.history(connection, CHAIN, reading(1).id)
+    with db.begin(ledger) as connection:
+        changes.undo(connection, CHAIN, reading(1).id, CLERK, NOW)
+    claim(ledger, LI, 1)
+    with ledger.connect() as connection:
+        first, undone, claimed = changes.history(connection, CHAIN, reading(1).id)
+    assert first == before
+    assert (first.member_id, first.how, first.why, first.by_staff) == (WANG, "visit", "inside_visit", None)
+    assert [(d.member_id, d.how) for d in (undone, claimed)] == [(None, "undo"), (LI, "claim")]
 
 
 def test_an_undone_claim_leaves_both_decisions_and_can_be_claimed_again(ledger: Engine) -> None:
