@@ -34,8 +34,8 @@ _DONGLE = "benecheck tc-b"
 
 REPLY_TIMEOUT_S = 2.0
 """A frame takes 6 ms at 38400 baud; a meter that has not answered by then is off, or busy with a strip."""
-LISTEN_S = 10.0
-"""On the serial line a result that is told just now is heard at once; one told later calls by itself."""
+LISTEN_S = 60.0
+"""A result told while we listen is seen at once; one told while the line rests, when the memory is asked again."""
 STRIP_TIMEOUT_S = 90.0
 """The dongle is there while the meter is on, and the memory cannot be asked through it: what is told while nobody
 listens is told to nobody. A cholesterol strip takes under a minute from the drop of blood to the result."""
