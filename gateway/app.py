@@ -28,6 +28,8 @@ from gateway.logged import failing
 from gateway.rejournal import finish_interrupted
 from gateway.screen.app import Dock, create_app
 from gateway.transports import Transport
+from gateway.transports.serial_port import SerialPorts
+from gateway.transports.serial_survey import unknown_drivers
 from gateway.visits import BadCode, Visits, normalise_code
 
 log = logging.getLogger(__name__)
@@ -87,13 +89,17 @@ class Gateway:
             self._drivers = known_drivers()
         except NotADriver as error:
             raise CannotStart(f"{error}; uninstall that package or ask who made it") from None
+        if wrong := unknown_drivers(config.serial, self._drivers):
+            raise CannotStart("; ".join(wrong))
+        self._recognise = partial(recognise, drivers=self._drivers)
         self.visits = Visits({slot.name: slot.meters for slot in config.slots})
         self.board = Board(self.visits, clock=_now, unsent=lambda: outbox.stats().unsent)
         self._docking = Docking(
             outbox,
             self.board,
             self.visits,
-            recognise=partial(recognise, drivers=self._drivers),
+            gateway=config.gateway,
+            recognise=self._recognise,
             clock=_now,
             clock_trusted=lambda: self._clock_trusted,
             local_utc_offset_min=config.local_utc_offset_min,
@@ -141,6 +147,9 @@ class Gateway:
             )
             self._transports.append(ble)
             parts.append((ble.name, lambda: self._docking.watch(ble)))
+        serial = SerialPorts(self._config.serial, self._recognise)
+        self._transports.append(serial)
+        parts.append((serial.name, lambda: self._docking.watch(serial)))
         if self._config.virtual is not None:
             parts += self._virtual_parts(self._config.virtual)
         return parts
@@ -225,7 +234,8 @@ class Gateway:
         while True:
             self.board.expire()
             for transport in self._transports:
-                self.board.transport(transport.name, transport.state)
+                if transport.state:
+                    self.board.transport(transport.name, transport.state)
             if tick % CLOCK_TICKS == 0:
                 self._clock_trusted = self._ask_clock()
             if tick % HEARTBEAT_TICKS == 0:

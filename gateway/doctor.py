@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -306,6 +307,21 @@ def judge_bluez(name: str, discovering: bool, known: "Sequence[Known]", state: s
     return _ok("bluetooth", f"{found}, scanning" if discovering else found)
 
 
+async def serial(config: Config) -> Line:
+    """What hangs on the serial ports, and whether this user may open them."""
+    from gateway.drivers import known_drivers, recognise
+    from gateway.transports import serial_survey
+
+    drivers = known_drivers()
+    if wrong := serial_survey.unknown_drivers(config.serial, drivers):
+        return _fail("serial", wrong[0], "correct this line; `python -m gateway drivers list` names them all")
+    surveyed = await asyncio.to_thread(serial_survey.survey, config.serial, partial(recognise, drivers=drivers))
+    running = await asyncio.to_thread(_healthz, config.screen.host, config.screen.port)
+    runs = running.get("gateway") == config.gateway
+    verdict, found, todo = serial_survey.judge(surveyed, config.serial, gateway_runs=runs)
+    return Line(check="serial", verdict=Verdict(verdict), found=found, todo=todo)
+
+
 async def screen(config: Config) -> Line:
     """Whether the dock screen's port is free, or held by a gateway."""
     host, port = config.screen.host, config.screen.port
@@ -344,6 +360,7 @@ CHECKS: dict[str, Check] = {
     "clock": clock,
     "broker": broker,
     "bluetooth": bluetooth,
+    "serial": serial,
     "screen": screen,
 }
 """In the order a gateway needs them."""
