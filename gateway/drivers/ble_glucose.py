@@ -118,6 +118,7 @@ class _Transfer:
         self._waiting: dict[int, tuple[frames.Measurement, int]] = {}  # for a context; at most one per number
         self._early: dict[int, frames.GlucoseContext] = {}  # contexts that came before their measurement
         self._last_key = ""
+        self._unsure = False
 
     def run(self) -> Step[bool]:
         """Asks and takes what comes. False: start again from the first record. Raises Garbled if it went wrong."""
@@ -175,6 +176,7 @@ class _Transfer:
     def _hand_over_alone(self, it: frames.Measurement, offset_min: int) -> Step[None]:
         """A record whose context was announced and did not come."""
         if self._habits.context_decides:  # it may be ketone, and must not be called glucose
+            self._unsure = True
             yield from note("error", "context_missing")
         else:
             yield from self._hand_over(it, offset_min, None)
@@ -193,8 +195,9 @@ class _Transfer:
                 yield from emit(made)
 
     def _remember(self) -> Step[None]:
-        """Only while nothing before the last record is waiting, and only in the memory we think it is."""
-        if self._last_key and not self._waiting and self._same_memory:
+        """Only while nothing before the last record is waiting or was refused for its missing context, and only in
+        the memory we think it is."""
+        if self._last_key and not self._waiting and not self._unsure and self._same_memory:
             yield from remember(self._last_key)
             self._last_key = ""
 

@@ -19,7 +19,7 @@ _HEAD, _HEADER_BYTES = b"$PCL", 10
 
 
 class Analyte(IntEnum):
-    """What a strip measures: the command that counts it; the next one reads it, and names it in the glucose service."""
+    """What a strip measures: the command that counts it; the next reads it, and names it in the other meter."""
 
     GLUCOSE = 0x40
     URIC_ACID = 0x50

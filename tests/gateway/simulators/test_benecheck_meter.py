@@ -41,7 +41,7 @@ def test_it_answers_published_requests_however_they_are_cut():
     assert asked(one, "2450434c40") == []
     assert asked(one, "00000000001f") == ["2450434c400000000200020023"]
     assert asked(one, "2450434c410000000400020002" + "0028") == [
-        "2450434c41000000090002001a03050c006200c0",
+        "2450434c41000000090002001a03050c006200bb",
     ]
     assert asked(one, "2450434c400000000000ff") == []  # a wrong sum
     assert asked(one, "2450434c20000400000003") == ["2450434c20000400000003"]
@@ -109,7 +109,9 @@ def test_the_dongle_tells_what_is_measured_and_what_failed():
 
 def test_the_glucose_service_carries_uric_acid_as_it_was_captured():
     service = BeneCheckGlucoseService(
-        name="BeneCheck-0270", address="C4:5E:00:00:00:09", now=lambda: datetime(2019, 4, 4, 6, 34, 27)
+        name="BeneCheck-0270",
+        address="C4:5E:00:00:00:09",
+        now=lambda: datetime.fromisoformat("2019-04-04T06:34:27"),
     )
     record = service.measure_analyte(Analyte.URIC_ACID, Decimal("0.393"))
     assert record.measurement().hex() == "065100e307040406221b89a111"
