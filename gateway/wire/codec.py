@@ -154,7 +154,10 @@ def decode_answers(envelope: Envelope) -> list[Answer | Undecodable]:
 
 
 def with_only(
-    envelope: Envelope, *, readings: Iterable[bytes | msgspec.Raw] = (), answers: Iterable[bytes | msgspec.Raw] = ()
+    envelope: Envelope,
+    *,
+    readings: Iterable[bytes | msgspec.Raw] = (),
+    answers: Iterable[bytes | msgspec.Raw] = (),
 ) -> bytes:
     """The batch of `envelope` with only these undecoded parts, so that what is set aside can be replayed."""
     return join_batch(

@@ -15,6 +15,9 @@ from gateway.wire.vocabulary import Kind, Meal, OffScale
 
 VERSION = 1
 """The wire version. It changes only when an old reader would misunderstand a message; see `codec`."""
+WITH_ANSWERS = 2
+"""The version of a batch that carries answers: a cloud of version 1 would pass over them and receipt the batch,
+and the gateway would forget them. This way it sets the batch aside, to be replayed after its next update."""
 
 MAX_BATCH_READINGS = 200
 MAX_BATCH_BYTES = 256 * 1024

@@ -15,6 +15,9 @@ from gateway.wire.codec import Undecodable
 from gateway.wire.messages import (
     MAX_BATCH_BYTES,
     MAX_BATCH_READINGS,
+    WITH_ANSWERS,
+    Answer,
+    Asked,
     Batch,
     Device,
     Outcome,
@@ -68,6 +71,19 @@ HIGH = Reading(
     off_scale={"glucose_mmol_l": OffScale.HI},
     purpose=Purpose.CONTROL,
 )
+MEAL = Answer(
+    id=ID,
+    reading=ID,
+    what=Asked.MEAL,
+    values=("post_meal_2h",),
+    at=NOON,
+    slot="counter-1",
+    staff="s01",
+    visit=ID,
+)
+NONE_OF_THESE = Answer(id=ID, reading=ID, what=Asked.SYMPTOMS, at=NOON, slot="counter-1")
+CARD = Answer(id=ID, reading=ID, what=Asked.FIRST_AID, values=("GL-002",), at=NOON, slot="counter-1")
+ANSWERS = (MEAL, NONE_OF_THESE, CARD)
 MESSAGES = {
     "batch": Batch(id=ID, gateway="gw-n01-1", sent=NOON, readings=(FULL, HIGH)),
     "receipt": Receipt(batch=ID, outcome=Outcome.ACCEPTED, stored=1, known=1),
@@ -87,6 +103,62 @@ MESSAGES = {
     ),
     "status_will": Status(gateway="gw-n01-1", online=False),
 }
+
+
+def test_a_batch_with_answers_says_that_it_is_of_another_version() -> None:
+    """A cloud that knows none must set it aside, not receipt what it passed over."""
+    kept = (GOLDEN / "v2_batch.json").read_bytes().strip()
+    whole = Batch(id=ID, gateway="gw-n01-1", sent=NOON, readings=(FULL, HIGH), answers=ANSWERS, v=WITH_ANSWERS)
+    assert codec.encode(whole) == kept
+    joined = codec.join_batch(
+        id=ID,
+        gateway="gw-n01-1",
+        sent=NOON,
+        readings=map(codec.encode_reading, (FULL, HIGH)),
+        answers=map(codec.encode_answer, ANSWERS),
+    )
+    assert joined == kept
+    envelope, readings = codec.decode_batch(kept)
+    assert (envelope.v, readings) == (2, [FULL, HIGH])
+    assert codec.decode_answers(envelope) == [*ANSWERS]
+
+
+def test_a_batch_may_hold_answers_alone() -> None:
+    sent = codec.join_batch(id=ID, gateway="gw-1", sent=NOON, readings=[], answers=[codec.encode_answer(MEAL)])
+    envelope, readings = codec.decode_batch(sent)
+    assert readings == []
+    assert codec.decode_answers(envelope) == [MEAL]
+
+
+def test_one_bad_answer_does_not_sink_the_others() -> None:
+    batch = json.loads((GOLDEN / "v2_batch.json").read_bytes())
+    batch["answers"][1]["what"] = "horoscope"
+    envelope, readings = codec.decode_batch(json.dumps(batch).encode())
+    good, bad, also_good = codec.decode_answers(envelope)
+    assert (readings, good, also_good) == ([FULL, HIGH], MEAL, CARD)
+    assert isinstance(bad, Undecodable)
+    apart, _ = codec.decode_batch(codec.with_only(envelope, answers=[envelope.answers[1]]))
+    assert (apart.readings, len(apart.answers)) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"reading": 7}, "malformed"),
+        ({"values": ["brunch"]}, "malformed"),
+        ({"values": ["unknown"]}, "malformed"),
+        ({"values": []}, "malformed"),
+        ({"values": ["x" * 65]}, "malformed"),
+        ({"what": "symptoms", "values": ["vomiting"] * 65}, "malformed"),
+        ({"staff": "a\u0000b"}, "malformed"),
+        ({"at": "2026-11-21T12:00:00"}, "naive_time"),
+    ],
+)
+def test_what_is_not_an_answer_is_named(changes: dict[str, object], error: str) -> None:
+    sent = json.loads(codec.encode(MEAL)) | changes
+    with pytest.raises(Undecodable) as caught:
+        codec.decode_answer(json.dumps(sent).encode())
+    assert caught.value.error == error
 
 
 @pytest.mark.parametrize("name", MESSAGES)
@@ -139,10 +211,12 @@ def _batch(**changes: object) -> bytes:
         (b'{"x":' + b"[" * 100_000, "not_json"),
         (b"[]", "malformed"),
         (b"{}", "malformed"),
-        (_batch(v=2), "unknown_version"),
+        (_batch(v=3), "unknown_version"),
+        (_batch(v=0), "unknown_version"),
         (_batch(v="1"), "malformed"),
         (_batch(readings=[]), "empty"),
         (_batch(readings=[{}] * (MAX_BATCH_READINGS + 1)), "too_many"),
+        (_batch(answers=[{}] * (MAX_BATCH_READINGS - 1)), "too_many"),
         (_batch(id="not-a-uuid"), "malformed"),
         (b" " * (MAX_BATCH_BYTES + 1), "oversized"),
     ],
@@ -184,9 +258,18 @@ def test_half_a_character_is_not_text() -> None:
         codec.decode_reading(codec.encode(FULL).replace(b"ble.glucose", b"\\ud800"))
 
 
+DECODERS = (
+    codec.decode_batch,
+    codec.decode_reading,
+    codec.decode_answer,
+    codec.decode_receipt,
+    codec.decode_status,
+)
+
+
 @given(st.binary(max_size=400) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_are_a_message_or_a_named_error(payload: bytes) -> None:
-    for decode in (codec.decode_batch, codec.decode_reading, codec.decode_receipt, codec.decode_status):
+    for decode in DECODERS:
         try:
             decode(payload)
         except Undecodable as error:
