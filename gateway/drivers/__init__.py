@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 
 from gateway.conversation import Decoder, Driver, Sighting
 from gateway.drivers import (
+    astm,
     benecheck,
     benecheck_gls,
     ble_blood_pressure,
@@ -35,6 +36,7 @@ DRIVERS: tuple[Driver, ...] = (
     sinocare.DRIVER,
     pangao.DRIVER,
     pangao.WIRE_DRIVER,
+    astm.DRIVER,
 )
 """The first that recognises a sighting has it, so the particular stand before the general."""
 

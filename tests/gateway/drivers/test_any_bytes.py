@@ -80,6 +80,7 @@ CHANNELS = (
     "ffe1",
     "ffb1",
     "00001524-1212-efde-1523-785feabcd123",
+    "02005970-6d75-4753-5053-676e6f6c7553",
 )
 ARRIVALS = st.builds(Arrived, st.sampled_from(CHANNELS), FRAMES)
 ANSWERS = st.one_of(

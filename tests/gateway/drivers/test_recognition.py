@@ -31,12 +31,15 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("ffb0", name="BDE_WEIXIN_TTM"), "ble.sinocare"),
         (_sighting(name="SN-6W"), "ble.sinocare"),
         (_sighting("ffe0", name="HMSoft"), None),  # anybody's module
+        (_sighting("00005970-6d75-4753-5053-676e6f6c7553"), "ble.pangao"),
+        (_sighting(name="ClinkBlood"), "ble.pangao"),
         (_sighting("1808", "180a", name="FORA 6 CONNECT"), "ble.taidoc"),  # its glucose service carries nothing
         (_sighting("1810", name="TAIDOC TD3128"), "ble.taidoc"),
         (_sighting("00001523-1212-efde-1523-785feabcd123"), "ble.taidoc"),
         (_sighting("180d", name="heart rate strap"), None),
         (_sighting("1808", transport="serial"), None),
         (_sighting(name="CardioChek PA", transport="serial"), "serial.cardiochek"),
+        (Sighting(transport="serial", address="usb-1", driver="serial.astm"), "serial.astm"),
     ],
 )
 def test_a_meter_goes_to_the_driver_that_understands_it(sighting: Sighting, driver: str | None) -> None:

@@ -1,0 +1,181 @@
+"""PanGao (攀高) cuffs, which Sinocare sells as BA-8xx: listened to over Bluetooth, asked on a wire.
+
+The frames are `pangao_frames`'. A measurement is never begun from here: an empty cuff must not inflate by itself.
+"""
+
+from gateway.conversation import (
+    Context,
+    Driver,
+    Lost,
+    Record,
+    SerialLine,
+    Sighting,
+    Step,
+    Talk,
+    emit,
+    note,
+    remember,
+    write,
+)
+from gateway.drivers import pangao_frames as frames
+from gateway.drivers.ble_common import NoReading, introduce
+from gateway.drivers.ble_line import Line, open_line, say
+from gateway.drivers.cuff import record_of
+from gateway.drivers.framing import Framer, next_frame
+from gateway.drivers.pangao_frames import ANYBODY, EVERYBODY, Command, Frame
+
+SERVICE = "00005970-6d75-4753-5053-676e6f6c7553"
+LINE = Line(listen="02005970-6d75-4753-5053-676e6f6c7553", say=("01005970-6d75-4753-5053-676e6f6c7553",))
+WIRE = Line(listen="", say=("",))
+NAMES = ("ClinkBlood",)
+
+LISTEN_TIMEOUT_S = 60.0
+"""Who switched a cuff on measures within a minute; each pressure it tells begins the minute again."""
+POLL_S = 2.0
+"""As often as the app that does it asks."""
+SILENT_POLLS, MOST_POLLS = 2, 10_000
+"""Nobody is there; and hours. A cuff on a wire is asked as long as it answers, as between two conversations a
+measurement could begin and end unseen."""
+
+
+def recognise(sighting: Sighting) -> bool:
+    """By its service, or by its name."""
+    return SERVICE in sighting.services or sighting.name.startswith(NAMES)
+
+
+def recognise_wire(sighting: Sighting) -> bool:
+    """An adapter does not say what hangs on it: the settings do."""
+    return False
+
+
+def talk(context: Context) -> Talk:
+    """Introduce, say hello, answer the cuff when it says that it is on, and listen."""
+    yield from introduce()
+    line = yield from open_line((LINE,))
+    cuff = _Cuff(line, context.last_record)
+    yield from say(line, frames.request(EVERYBODY, Command.HELLO))
+    yield from cuff.hear(LISTEN_TIMEOUT_S)
+
+
+def talk_wire(context: Context) -> Talk:
+    """Ask how it goes, as long as it answers."""
+    cuff = _Cuff(WIRE, context.last_record, asked=True)
+    silent = 0
+    for _ in range(MOST_POLLS):
+        yield from write("", frames.request(ANYBODY, Command.CONNECTED))
+        heard = cuff.heard
+        yield from cuff.hear(POLL_S)
+        silent = 0 if cuff.heard > heard else silent + 1
+        if silent == SILENT_POLLS:
+            return
+
+
+class _Cuff:
+    """What one cuff tells. Its results have neither time nor number, and may be told again and again: one that is
+    the last one word for word counts once, unless a measurement was seen going on between the two. One that is
+    `asked` repeats its last result to everybody: what was not seen being taken is of an unknown time.
+    """
+
+    def __init__(self, line: Line, last: str | None, *, asked: bool = False) -> None:
+        self.heard = 0  # frames
+        self._results = 0
+        self._under_way = False
+        self._asked = asked
+        self._line = line
+        self._last = last
+        self._framer = Framer(frames.cut)
+        self._skipped = 0
+
+    def hear(self, timeout_s: float) -> Step[None]:
+        """Takes frames until nothing comes for `timeout_s`. To hang up after a result is to have finished."""
+        while True:
+            try:
+                data = yield from next_frame(self._framer, timeout_s, channel=self._line.listen)
+            except Lost:
+                if not self._results:
+                    raise
+                return
+            if self._framer.skipped > self._skipped:
+                self._skipped = self._framer.skipped
+                yield from note("error", "garbled_bytes")
+            if data is None:
+                if self._framer.flush():
+                    yield from note("error", "garbled_truncated")
+                return
+            yield from self._take(frames.frame(data))
+
+    def _take(self, it: Frame) -> Step[None]:
+        self.heard += 1
+        match it.command:
+            case Command.ON if it.data:
+                yield from say(self._line, frames.request(it.data[0], Command.CONNECTED))
+            case Command.RESULT:
+                yield from self._result(it)
+            case _ if it.length in (frames.STATE_BYTES, frames.PRESSURE_BYTES):
+                self._under_way = True
+
+    def _result(self, it: Frame) -> Step[None]:
+        self._results += 1
+        seen, self._under_way = self._under_way, False
+        name = it.data.hex()
+        if name == self._last and not seen:
+            return
+        self._last = name
+        made = reading_of(it) if seen or not self._asked else NoReading(why="result_of_unknown_time")
+        match made:
+            case NoReading(why=why):
+                yield from note("error", why)
+            case Record():
+                yield from emit(made)
+        yield from remember(name)
+
+
+def reading_of(it: Frame) -> Record | NoReading:
+    """The reading in a result frame, or why it is none."""
+    measured = frames.result(it)
+    if measured is None:
+        return NoReading(why="unknown_layout")
+    if frames.is_ambiguous(it):
+        return NoReading(why="unknown_status")
+    return record_of(measured.systolic, measured.diastolic, measured.pulse)
+
+
+_DEVICES = "Sinocare 诺凡 BA-801, BA-803, BA-806, BA-819, BA-822, BA-842, BA-852 and PanGao 攀高 cuffs"
+_SOURCE = "Two public apps (JamBoBleSDK, KangShuoTech) and SDConstant.h of Sinocare's kit."
+_PROVEN = (
+    "The handshake's published frames, transcripts, a virtual cuff. The result's layout is read from two apps "
+    "that agree: no captured result (B8) is public, and there was no conversation with a real cuff yet."
+)
+_QUIRKS = (
+    "A result carries no time and no number: it is of now, and two equal ones count once unless the second was "
+    "seen being taken. One byte of it has no public meaning: where it might be a high byte, it is refused. "
+    "On a wire only a result that was seen being taken counts. The cuff is never made to inflate from here. How "
+    "its memory is read, its clock set, and errors told is not public."
+)
+
+DRIVER = Driver(
+    name="ble.pangao",
+    transport="ble",
+    recognise=recognise,
+    talk=talk,
+    devices=f"{_DEVICES} with Bluetooth (ClinkBlood).",
+    source=_SOURCE,
+    quirks=_QUIRKS,
+    proven_by=_PROVEN,
+    services=frozenset({SERVICE}),
+    names=NAMES,
+    decoders=frames.DECODERS,
+)
+
+WIRE_DRIVER = Driver(
+    name="serial.pangao",
+    transport="serial",
+    recognise=recognise_wire,
+    talk=talk_wire,
+    devices=f"{_DEVICES} on RS-232 (CHIT).",
+    source=_SOURCE,
+    quirks=_QUIRKS,
+    proven_by=_PROVEN,
+    line=SerialLine(baud=9600, asks=True),
+    decoders=frames.DECODERS,
+)
