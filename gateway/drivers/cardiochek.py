@@ -102,7 +102,7 @@ def _close(label: "Label", *, printed: bool) -> Step[None]:
 
 
 def records_of(label: "Label") -> Iterator[Record | NoReading]:
-    """What a label holds, one record for each kind; raises Garbled: unknown_unit, unknown_line, grammar, said_twice.
+    """What a label holds: a record of each kind. Raises Garbled: unknown_unit, unknown_line, grammar, said_twice.
 
     A line nobody knows may be one we know with a letter lost on the way: there is no checksum.
     """
