@@ -22,6 +22,7 @@ from unittest import mock
 from gateway.conversation import Sighting
 from gateway.drivers import DRIVERS
 from gateway.simulators import sinocare_meter as sinocare
+from gateway.simulators import taidoc_meter as taidoc
 from gateway.simulators.air import BONDING_KEYS, Air, radio
 from gateway.simulators.bumble_meter import BumbleMeter
 from gateway.simulators.glucose_meter import GlucoseMeter
@@ -63,6 +64,18 @@ def sinocare_meter(line: sinocare.SinocareMeter) -> BleLine:
         service=sinocare.SERVICE,
         notify=sinocare.NOTIFY,
         write_to=sinocare.WRITE,
+    )
+
+
+def taidoc_meter(line: taidoc.TaiDocMeter) -> BleLine:
+    return BleLine(
+        name="FORA 6 CONNECT",
+        address="C4:5E:00:00:00:07",
+        now=noon,
+        line=line,
+        service=taidoc.SERVICE,
+        notify=taidoc.CHANNEL,
+        write_to=taidoc.CHANNEL,
     )
 
 

@@ -2,17 +2,20 @@
 
 import asyncio
 from contextlib import aclosing
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
-from gateway.conversation import Lost, Refused
-from gateway.drivers import sinocare
+from gateway.conversation import Context, Lost, Refused
+from gateway.converse import converse
+from gateway.drivers import sinocare, taidoc
 from gateway.drivers import sinocare_frames as frames
 from gateway.drivers.ble_thermometer import measurement, record_of
 from gateway.drivers.framing import Framer
 from gateway.simulators.meter import Faults, Security
 from gateway.simulators.sinocare_meter import NOTIFY, WRITE, SinocareMeter
+from gateway.simulators.taidoc_meter import URIC_ACID, TaiDocMeter
 from gateway.simulators.thermometer import EAR
 from tests.gateway.transports.rig import (
     NOON,
@@ -21,10 +24,12 @@ from tests.gateway.transports.rig import (
     noon,
     pressure_cuff,
     sinocare_meter,
+    taidoc_meter,
     thermometer,
 )
 
 REPORT_ALL = b"\x01\x01"
+NOW = datetime(2026, 3, 5, 4, 0, tzinfo=UTC)
 
 
 async def listen(link) -> None:
@@ -325,5 +330,37 @@ def test_a_sinocare_meter_is_known_by_its_name_and_its_split_frames_are_put_toge
             assert sorted(frame.command for frame in told) == [1, 3, 4, 10]
             (result,) = filter(None, map(frames.result, told))
             assert sinocare.record_of(result).values == {"glucose_mmol_l": Decimal("5.8")}
+
+    asyncio.run(scenario())
+
+
+class Home:
+    """A keeper that only counts what it is given."""
+
+    def __init__(self):
+        self.records, self.notes = [], []
+
+    async def save(self, record):
+        self.records.append(record)
+
+    async def note(self, what, value):
+        self.notes.append((what, value))
+
+    async def remember(self, value):
+        pass
+
+
+def test_a_taidoc_meter_is_known_by_its_name_and_asked_on_one_characteristic(bench_of):
+    async def scenario():
+        line = TaiDocMeter(now=noon, notices=True)
+        line.measure(58, URIC_ACID)
+        line.measure(97)
+        async with bench_of(taidoc_meter(line), names=taidoc.NAMES) as bench:
+            sighting = await bench.sighting_of("FORA 6 CONNECT")
+            home = Home()
+            async with bench.ble.open(sighting) as link:
+                await converse(taidoc.DRIVER.talk(Context(sighting=sighting, now=NOW)), link, home)
+            assert [str(record.kind) for record in home.records] == ["glucose", "uric_acid"]
+            assert ("serial", line.serial) in home.notes
 
     asyncio.run(scenario())
