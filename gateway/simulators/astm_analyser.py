@@ -1,6 +1,6 @@
 """A virtual analyser with an ASTM port: it keeps each message until its last frame was acknowledged.
 
-Written from E1381 (the sending side) and from captured Afinion messages. What carries the bytes is `serial_line`'s.
+Written from E1381 (the sending side) and from a captured Afinion message. The wire is `serial_line`'s.
 """
 
 from collections.abc import Iterator
@@ -39,8 +39,8 @@ class Run:
 class AstmAnalyser(LineMeter):
     """An Afinion by its words. `runs` are the messages it still has to deliver, the oldest first.
 
-    `bad_checksums`: so many frames are damaged on their way, once each. `frame_characters`: an Afinion sends a whole
-    message in one frame; E1381 allows 240 characters.
+    `bad_checksums`: so many frames are damaged on their way, once each. `frame_characters`: an Afinion sends a
+    whole message in one frame; E1381 allows 240 characters.
     """
 
     serial: str = "AF20052397"

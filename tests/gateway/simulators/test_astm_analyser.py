@@ -28,7 +28,7 @@ def test_a_message_in_one_frame_and_its_checksum():
         "1H|\\^&|||Afinion 2 Analyzer^^AF20052397|||||||P|1|20260305120030\rP|1||||||U\r"
         "O|1||1|^^^HbA1c|||||||N||||^C||||||||^10228413||F\rR|1|^^^HbA1c|5.9|%||||F||||20260305120030\rL|1|N\r\x03"
     )
-    assert frame == b"\x02" + text.encode() + b"5D\r"
+    assert frame == b"\x02" + text.encode() + b"B3\r"
     assert list(meter.hear(b"\x15")) == [frame]  # refused: the same again
     assert list(meter.hear(b"\x06")) == [b"\x04"]
     assert meter.runs == []
