@@ -1,8 +1,9 @@
 """A store's outbox: readings are on the disk when `put` returns, and stay until the cloud's receipt is settled.
+What somebody answered about one is kept and sent in the same way, behind it.
 
 Carrying batches is `gateway.uplink`'s, deciding what is a reading `gateway.vouch`'s. Behind this door: `writer`
-(one thread, group commit), `schema` (the file), `ranges` (batches), `opening` and `salvage` (damage), `limits` and
-`retention` (the disk).
+(one thread, group commit), `schema` (the file), `ranges` (batches), `held` (what it hands out), `opening` and
+`salvage` (damage), `limits` and `retention` (the disk).
 """
 
 import asyncio
@@ -10,14 +11,14 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
 from gateway.buffer import opening, ranges, retention
+from gateway.buffer.held import Held, HeldState, OutboxStats, SealedBatch, held
 from gateway.buffer.limits import Limits, OutboxFull, Room, free_mb
 from gateway.buffer.opening import OutboxInUse
 from gateway.buffer.schema import FILE_NAME, OutboxTooNew, close_leaving_log, seal, unseal
@@ -25,7 +26,7 @@ from gateway.buffer.tally import Tally, count
 from gateway.buffer.times import microseconds, moment
 from gateway.buffer.writer import Overloaded, Writer
 from gateway.wire import codec
-from gateway.wire.messages import MAX_BATCH_READINGS, Outcome, Reading, Receipt
+from gateway.wire.messages import MAX_BATCH_READINGS, Answer, Outcome, Reading, Receipt
 
 __all__ = [
     "Held",
@@ -41,51 +42,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-class HeldState(StrEnum):
-    """How far a reading has come."""
-
-    SAVED = "saved"  # on this disk
-    RECEIVED = "received"  # in the cloud's ledger
-    SET_ASIDE = "set_aside"  # the cloud keeps it for a person to look at
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A reading this store has seen lately."""
-
-    reading: Reading
-    state: HeldState
-    saved_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealedBatch:
-    """A batch as it is sent: always the same until it is settled. `payload` are the wire's bytes, made of the
-    readings as they were saved, so a gateway that was rolled back still delivers what its successor wrote."""
-
-    id: UUID
-    sent: datetime
-    payload: bytes
-
-    @property
-    def readings(self) -> tuple[Reading, ...]:
-        """Those of its readings that this version can decode."""
-        _, readings = codec.decode_batch(self.payload)
-        return tuple(reading for reading in readings if isinstance(reading, Reading))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxStats:
-    """What the dock screen, /metrics and the status message tell. `damaged` counts damaged files on this disk and
-    single readings that could not be read back."""
-
-    unsent: int
-    oldest_unsent_at: datetime | None
-    disk_free_mb: int
-    journal_bytes: int
-    damaged: int
 
 
 class Outbox:
@@ -134,17 +90,24 @@ class Outbox:
         A reading whose id is here already is not saved twice. Raises OutboxFull, and codec.Undecodable for what
         the cloud would refuse: better an error here, where the raw bytes are journalled, than a dead letter there.
         """
-        rows = [(reading.id.bytes, seal(codec.encode_reading(reading))) for reading in readings]
+        return await self._keep([(one.id.bytes, seal(codec.encode_reading(one)), False) for one in readings])
+
+    async def put_answer(self, answer: Answer) -> int:
+        """Saves `answer` as `put` saves a reading: on the disk on return, sent after what was saved before it."""
+        return await self._keep([(answer.id.bytes, seal(codec.encode_answer(answer)), True)])
+
+    async def _keep(self, rows: Sequence[tuple[bytes, bytes, bool]]) -> int:
         saved_us = microseconds(self._clock())
-        size = sum(len(body) for _, body in rows)
+        size = sum(len(body) for _, body, _ in rows)
 
         def run(connection: sqlite3.Connection) -> tuple[int, int]:
             trimmed = self._room.take(connection, size)
             first = self._tally.next_seq
             self._tally.next_seq += len(rows)
             added = connection.executemany(
-                "INSERT INTO reading (seq, id, saved_us, body) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-                [(seq, reading_id, saved_us, body) for seq, (reading_id, body) in enumerate(rows, first)],
+                "INSERT INTO reading (seq, saved_us, id, body, is_answer) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (id) DO NOTHING",
+                [(seq, saved_us, *row) for seq, row in enumerate(rows, first)],
             )
             return added.rowcount, trimmed
 
@@ -223,7 +186,7 @@ class Outbox:
                 first_seq, last_seq, sent_us, rows = ranges.to_send(connection, limit, sealed_us)
                 if not rows:
                     return None, spoiled
-                bad = [seq for seq, body in rows if unseal(body) is None]
+                bad = [seq for seq, body, _ in rows if unseal(body) is None]
                 if not bad:
                     break
                 # The disk changed what it was given. Its raw bytes are in the journal; a person must look.
@@ -236,7 +199,11 @@ class Outbox:
             )
             sent = moment(sent_us)
             payload = codec.join_batch(
-                id=sealed, gateway=self.gateway, sent=sent, readings=[body[:-4] for _, body in rows]
+                id=sealed,
+                gateway=self.gateway,
+                sent=sent,
+                readings=[body[:-4] for _, body, is_answer in rows if not is_answer],
+                answers=[body[:-4] for _, body, is_answer in rows if is_answer],
             )
             return SealedBatch(id=sealed, sent=sent, payload=payload), spoiled
 
@@ -267,9 +234,11 @@ class Outbox:
                 "UPDATE batch SET outcome = ?, reason = ?, settled_us = ? WHERE last_seq = ?",
                 (receipt.outcome.value, receipt.reason, settled_us, row[1]),
             )
-            found = connection.execute("SELECT id FROM reading WHERE seq BETWEEN ? AND ? ORDER BY seq", row)
-            ids = [UUID(bytes=key) for (key,) in found]
-            return ids, len(ids), ranges.oldest_unsent_us(connection, row[1])
+            rows = connection.execute(
+                "SELECT id, is_answer FROM reading WHERE seq BETWEEN ? AND ? ORDER BY seq", row
+            ).fetchall()
+            ids = [UUID(bytes=key) for key, is_answer in rows if not is_answer]
+            return ids, len(rows), ranges.oldest_unsent_us(connection, row[1])
 
         def committed(outcome: tuple[list[UUID], int, int | None]) -> None:
             if outcome[1]:
@@ -286,12 +255,26 @@ class Outbox:
             rows = connection.execute(
                 "SELECT reading.body, reading.saved_us, batch.outcome FROM reading LEFT JOIN batch "
                 "ON batch.last_seq = (SELECT min(last_seq) FROM batch WHERE last_seq >= reading.seq) "
-                "ORDER BY reading.seq DESC LIMIT ?",
+                "WHERE NOT reading.is_answer ORDER BY reading.seq DESC LIMIT ?",
                 (limit,),
             ).fetchall()
-            return [held for row in rows if (held := _held(*row)) is not None]
+            return [one for row in rows if (one := held(*row)) is not None]
 
         return await self._do(run)
+
+    async def recent_answers(self, limit: int) -> list[Answer]:
+        """The last `limit` answers given in this store, newest first."""
+
+        def run(connection: sqlite3.Connection) -> list[tuple[bytes]]:
+            return connection.execute(
+                "SELECT body FROM reading WHERE is_answer ORDER BY seq DESC LIMIT ?", (limit,)
+            ).fetchall()
+
+        answers = []
+        for (body,) in await self._do(run):
+            with suppress(codec.Undecodable):  # saved by newer software: sent as it is, but not for this one
+                answers.append(codec.decode_answer(unseal(body) or b""))
+        return answers
 
     async def mark(self, driver: str, device_key: str) -> str | None:
         """What `driver` last remembered of this meter."""
@@ -380,21 +363,3 @@ class Outbox:
         close_leaving_log(connection, self._directory / opening.LIVE / FILE_NAME)
         opening.set_aside(self._directory, "found_while_open")
         return self._start()
-
-
-def _held(body: bytes, saved_us: int, outcome: str | None) -> Held | None:
-    payload = unseal(body)
-    if payload is None:
-        return None  # `next_batch` moves it aside and counts it
-    try:
-        reading = codec.decode_reading(payload)
-    except codec.Undecodable:
-        return None  # saved by newer software: sent as it is, but not to be shown by this one
-    match outcome:
-        case None:
-            state = HeldState.SAVED
-        case Outcome.SET_ASIDE.value:
-            state = HeldState.SET_ASIDE
-        case _:
-            state = HeldState.RECEIVED
-    return Held(reading=reading, state=state, saved_at=moment(saved_us))

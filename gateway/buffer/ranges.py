@@ -12,7 +12,7 @@ from gateway.wire.messages import MAX_BATCH_BYTES, MAX_BATCH_READINGS
 BATCHES = UUID("6f0f1f5e-6b0c-5d0a-9d5b-0a3f6f6b8a11")
 """Namespace of batch ids."""
 ENVELOPE_BYTES = 512
-"""A batch's own fields; its readings may use the rest of MAX_BATCH_BYTES."""
+"""A batch's own fields; what it carries may use the rest of MAX_BATCH_BYTES."""
 
 
 def batch_id(connection: sqlite3.Connection, gateway: str, first_seq: int, last_seq: int) -> UUID:
@@ -48,25 +48,28 @@ def newest_fits(connection: sqlite3.Connection, gateway: str) -> bool:
 
 def to_send(
     connection: sqlite3.Connection, limit: int, now_us: int
-) -> tuple[int, int, int, list[tuple[int, bytes]]]:
-    """(first seq, last seq, sealed, rows) of the open batch, else of one to seal; no rows if all is sent."""
+) -> tuple[int, int, int, list[tuple[int, bytes, bool]]]:
+    """(first seq, last seq, sealed, rows) of the open batch, else of one to seal; no rows if all is sent.
+
+    A row is its seq, its body, and whether it is an answer.
+    """
     opened = connection.execute(
         "SELECT first_seq, last_seq, sealed_us FROM batch WHERE outcome IS NULL ORDER BY last_seq LIMIT 1"
     ).fetchone()
     if opened is not None:
         rows = connection.execute(
-            "SELECT seq, body FROM reading WHERE seq BETWEEN ? AND ? ORDER BY seq", opened[:2]
+            "SELECT seq, body, is_answer FROM reading WHERE seq BETWEEN ? AND ? ORDER BY seq", opened[:2]
         ).fetchall()
         return *opened, rows
     rows, size = [], ENVELOPE_BYTES
-    for seq, body in connection.execute(
-        "SELECT seq, body FROM reading WHERE seq > ? ORDER BY seq LIMIT ?",
+    for seq, body, is_answer in connection.execute(
+        "SELECT seq, body, is_answer FROM reading WHERE seq > ? ORDER BY seq LIMIT ?",
         (sent_up_to(connection), min(limit, MAX_BATCH_READINGS)),
     ):
         size += len(body)
         if rows and size > MAX_BATCH_BYTES:
             break
-        rows.append((seq, body))
+        rows.append((seq, body, is_answer))
     return (rows[0][0], rows[-1][0], now_us, rows) if rows else (0, 0, now_us, [])
 
 

@@ -31,7 +31,10 @@ WAL_MAGIC = {0x377F0682: "<", 0x377F0683: ">"}  # sqlite.org/fileformat2.html 4.
 
 
 class _Identified(msgspec.Struct):
+    """Enough of a reading, or of an answer, which alone says `what` it answers."""
+
     id: UUID
+    what: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,16 +65,17 @@ def add_carved(bodies: Iterable[bytes], into: sqlite3.Connection, *, now_us: int
     added = 0
     for payload in bodies:
         try:
-            reading_id = msgspec.json.decode(payload, type=_Identified).id
+            found = msgspec.json.decode(payload, type=_Identified)
         except msgspec.MsgspecError:
             continue  # the checksum matched something that is no reading: not ours to send
+        key = found.id.bytes
         added += into.execute(
-            "INSERT INTO reading (seq, id, saved_us, body) SELECT "
+            "INSERT INTO reading (seq, id, saved_us, body, is_answer) SELECT "
             "1 + max((SELECT ifnull(max(seq), 0) FROM reading), (SELECT ifnull(max(last_seq), 0) FROM batch)), "
-            "?, ?, ? "
+            "?, ?, ?, ? "
             "WHERE NOT EXISTS (SELECT 1 FROM reading WHERE id = ?) "
             "AND NOT EXISTS (SELECT 1 FROM spoiled WHERE id = ?)",
-            (reading_id.bytes, now_us, seal(payload), reading_id.bytes, reading_id.bytes),
+            (key, now_us, seal(payload), found.what is not None, key, key),
         ).rowcount
     return added
 
@@ -143,10 +147,10 @@ def _copy_rows(file: Path, into: sqlite3.Connection, gateway: str) -> tuple[int,
     rows = journal = 0
     with closing(connect_to_read(file)) as damaged:
         for seq, reading_id, saved_us, body in _both_ways(damaged, "reading", "seq", "id, saved_us, body"):
-            if isinstance(body, bytes) and unseal(body) is not None:
+            if isinstance(body, bytes) and (payload := unseal(body)) is not None:
                 rows += into.execute(
-                    "INSERT OR IGNORE INTO reading (seq, id, saved_us, body) VALUES (?, ?, ?, ?)",
-                    (seq, reading_id, saved_us, body),
+                    "INSERT OR IGNORE INTO reading (seq, id, saved_us, body, is_answer) VALUES (?, ?, ?, ?, ?)",
+                    (seq, reading_id, saved_us, body, _is_answer(payload)),
                 ).rowcount
         for seq, conversation, at_us, channel, data in _both_ways(
             damaged, "journal", "seq", "conversation, at_us, channel, data"
@@ -178,6 +182,14 @@ def _copy_rows(file: Path, into: sqlite3.Connection, gateway: str) -> tuple[int,
                     (last_seq, first_seq, *rest),
                 )
     return rows, journal
+
+
+def _is_answer(payload: bytes) -> bool:
+    # Its own word, not the column's: the damaged file may be from before there was one.
+    try:
+        return msgspec.json.decode(payload, type=_Identified).what is not None
+    except msgspec.MsgspecError:
+        return False
 
 
 def _both_ways(damaged: sqlite3.Connection, table: str, key: str, columns: str) -> Iterator[tuple[Any, ...]]:

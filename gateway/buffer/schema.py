@@ -68,6 +68,8 @@ MIGRATIONS: tuple[str, ...] = (
         reason TEXT NOT NULL
     );
     """,
+    # An answer about a reading is a row like a reading's: one order, one way out, one way to be kept.
+    "ALTER TABLE reading ADD COLUMN is_answer INTEGER NOT NULL DEFAULT 0;",
 )
 """Forward only: entry n brings a file of `user_version` n to n + 1; software that knows only n refuses it rather
 than guess. Every statement names its columns, so one that older software may ignore does it no harm."""
