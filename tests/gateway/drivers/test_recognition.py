@@ -26,6 +26,8 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("1808"), None),  # it may yet turn out to be a BeneCheck
         (_sighting("1000", name="BeneCheck TC-B DONGLE"), "ble.benecheck_dongle"),
         (_sighting("1000", name="somebody else"), None),
+        (_sighting("c14d2c0a-401f-b7a9-841f-e2e93b80f631", name="101C00028D9"), "ble.acon_oncall"),
+        (_sighting("c14d2c0a-401f-b7a9-841f-e2e93b80f631", name="Azufier"), None),  # anybody's module
         (_sighting(transport="serial"), None),
         (_sighting("ffe0", name="Sinocare"), "ble.sinocare"),
         (_sighting("ffb0", name="BDE_WEIXIN_TTM"), "ble.sinocare"),
@@ -36,6 +38,7 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("1808", "180a", name="FORA 6 CONNECT"), "ble.taidoc"),  # its glucose service carries nothing
         (_sighting("1810", name="TAIDOC TD3128"), "ble.taidoc"),
         (_sighting("00001523-1212-efde-1523-785feabcd123"), "ble.taidoc"),
+        (_sighting("ffe0", name="LPM311"), "ble.lpm311"),
         (_sighting("180d", name="heart rate strap"), None),
         (_sighting("1808", transport="serial"), None),
         (_sighting(name="CardioChek PA", transport="serial"), "serial.cardiochek"),
