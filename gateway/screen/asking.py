@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
-from gateway.clinical import words
+from gateway.clinical import Severity, words
 from gateway.counter import Average, Counter, FirstAid, Judged, Meal, MeasureAgain, Rest, Symptoms, Third
 from gateway.screen.values import Figure, figures, pressure, taken
 from gateway.screen.wording import Wording
@@ -16,6 +16,8 @@ from gateway.wire.vocabulary import QUANTITIES, Kind
 
 EMERGENCY_NUMBER = "120"
 """The ambulance in mainland China."""
+CALLED_NOW = ("CALL_120_STAY", "HYPO_UNCONSCIOUS_PROTOCOL")
+"""Actions that begin with the call; with the others it is made if the person gets worse."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,15 +30,14 @@ class Button:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choose:
-    """A question answered by touching a button; `several`: more than one of them may be true."""
+    """A question answered by touching a button."""
 
     panel: str  # the template that draws it
     reading: UUID
     title: str
     detail: str
+    about: str  # which reading, where it is not the one that is shown
     buttons: tuple[Button, ...]
-    none: str = ""  # the words of the button that says "nothing of it"
-    several: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +94,13 @@ class Card:
     say: str
     steps: tuple[str, ...]
     number: str
+    call: bool  # the number is to be called now, not only if it gets worse
     small: bool  # staff have read it
     unsigned: str  # what to say of a rule that no doctor has signed, or ""
 
 
-def ask(counter: Counter, now: datetime, wording: Wording) -> Ask | None:
-    """The one open question of this slot."""
+def ask(counter: Counter, shown: UUID | None, now: datetime, wording: Wording) -> Ask | None:
+    """The one open question of this slot, whose screen shows the reading `shown`."""
     _ = wording.say
     match counter.asked:
         case Meal() as meal:
@@ -107,6 +109,7 @@ def ask(counter: Counter, now: datetime, wording: Wording) -> Ask | None:
                 reading=meal.reading_id,
                 title=_("When was this blood taken?"),
                 detail=_("What is a good value depends on the last meal."),
+                about=_about(meal, counter, shown, now, wording),
                 buttons=_buttons(meal, wording),
             )
         case Symptoms() as symptoms:
@@ -115,9 +118,8 @@ def ask(counter: Counter, now: datetime, wording: Wording) -> Ask | None:
                 reading=symptoms.reading_id,
                 title=_("Is anything of this the case now?"),
                 detail="",
+                about=_about(symptoms, counter, shown, now, wording),
                 buttons=_buttons(symptoms, wording),
-                none=_("None of these"),
-                several=True,
             )
         case Rest() as rest:
             return Wait(
@@ -145,7 +147,11 @@ def ask(counter: Counter, now: datetime, wording: Wording) -> Ask | None:
 
 def pressures(counter: Counter, now: datetime, wording: Wording) -> tuple[Row, ...]:
     """The blood pressures of this visit so far, oldest first; nothing while there is only one."""
-    several = [one for one in counter.readings if one.reading.kind is Kind.BLOOD_PRESSURE]
+    several = [
+        one
+        for one in counter.readings
+        if one.reading.kind is Kind.BLOOD_PRESSURE and one.reading.visit and counter.visit
+    ]
     if len(several) < 2:
         return ()
     return tuple(_row(number, one, now, wording) for number, one in enumerate(several, start=1))
@@ -183,6 +189,7 @@ def card(first_aid: FirstAid | None, wording: Wording) -> Card | None:
         say=wording.text(first_aid.rule.say),
         steps=tuple(wording.text(step) for step in first_aid.card.steps),
         number=EMERGENCY_NUMBER,
+        call=first_aid.rule.action in CALLED_NOW,
         small=first_aid.put_away,
         unsigned="" if first_aid.signed else _("House rule, not yet signed by a doctor"),
     )
@@ -198,6 +205,29 @@ def stated(judged: Judged, wording: Wording) -> str:
     known = words().symptoms
     return wording.labelled(
         _("Stated"), wording.listed(tuple(wording.text(known[code]) for code in sorted(judged.symptoms)))
+    )
+
+
+def urged(judged: Judged, wording: Wording) -> str:
+    """What the gravest rule that a reading fires says is to be done, where it is urgent."""
+    if not judged.findings or judged.findings[0].rule.severity < Severity.URGENT:
+        return ""
+    rule = judged.findings[0].rule
+    return wording.labelled(
+        wording.text(words().severities[rule.severity]), wording.text(words().actions[rule.action])
+    )
+
+
+def _about(
+    question: Meal | Symptoms, counter: Counter, shown: UUID | None, now: datetime, wording: Wording
+) -> str:
+    """What and when, never how much: a value that is no longer shown stays so."""
+    if question.reading_id == shown:
+        return ""
+    return next(
+        f"{wording.kind(one.reading.kind)} {taken(one.reading, now, wording)}"
+        for one in counter.readings
+        if one.reading.id == question.reading_id
     )
 
 

@@ -1,27 +1,26 @@
 """What may be posted from the dock screen: a visit opened or closed, an answer, a meter's clock to be set.
 
-Every form is checked here, once; what an answer means is `gateway.counter`'s, where it is kept the outbox's.
+Every form is parsed here, once. What is an answer to what is asked is `gateway.answering`'s, that it is on disk
+before the screen says so `gateway.app`'s.
 """
 
 import logging
+from uuid import UUID
 
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.clinical import words
-from gateway.config import Slot
-from gateway.counter import Judged
+from gateway.answering import BadAnswer, answer
 from gateway.screen.site import Site
 from gateway.visits import LONGEST_NAME, BadCode, BadName, normalise_code, normalise_name
-from gateway.wire.messages import Answer, Asked
-from gateway.wire.vocabulary import Kind, Meal
+from gateway.wire.messages import Asked
 
 log = logging.getLogger(__name__)
 
 NONE = ""
-"""What the button "none of these" carries: an answer too, unlike a form without any."""
+"""What the button "none of these" carries."""
 
 
 class Desk:
@@ -63,26 +62,30 @@ class Desk:
 
     async def answer(self, request: Request) -> Response:
         """Somebody said when a glucose was taken or what is felt, or has read a first-aid card."""
-        dock = self._site.dock
+        _, dock = self._site.say(request), self._site.dock
         form = await self._site.form(request)
         slot = self._site.slot(request, form)
-        judged = self._about(request, slot, _text(form, "reading"))
-        what, values = self._said(request, form, judged)
         visit = dock.visits.at(slot.name, dock.clock())
-        answer = Answer(
-            id=dock.new_id(),
-            reading=judged.reading.id,
-            what=what,
-            values=values,
-            at=dock.clock(),
-            slot=slot.name,
-            staff=visit.staff if visit else "",
-            visit=visit.id if visit else None,
-        )
-        await dock.answer(answer)
-        log.info("answer.kept what=%s slot=%s", what, slot.name)
+        try:
+            said = answer(
+                dock.counter(slot.name),
+                UUID(_text(form, "reading")),
+                Asked(_text(form, "what")),
+                _values(form),
+                id=dock.new_id(),
+                at=dock.clock(),
+                staff=visit.staff if visit else "",
+            )
+        except BadAnswer as error:
+            if error.args == ("reading",):
+                raise HTTPException(409, _("This question is over. Look at the screen again.")) from None
+            raise HTTPException(422, _("This is not an answer. Touch one of the buttons.")) from None
+        except ValueError:  # no id, or a question that nobody asks
+            raise HTTPException(422, _("This is not an answer. Touch one of the buttons.")) from None
+        await dock.answer(said)
+        log.info("answer.kept what=%s slot=%s", said.what, slot.name)
         dock.board.changed()
-        return self._site.done(request, slot, {"answer": str(answer.id)})
+        return self._site.done(request, slot, {"answer": str(said.id)})
 
     async def set_clock(self, request: Request) -> Response:
         """A meter's clock is to be set when it is read next."""
@@ -95,31 +98,13 @@ class Desk:
         dock.board.changed()
         return self._site.done(request, slot, {"asked": True}, page="/meters")
 
-    def _about(self, request: Request, slot: Slot, id: str) -> Judged:
-        """The reading that is spoken of: only what is being dealt with at this slot, never another customer's."""
-        counter = self._site.dock.counter(slot.name)
-        for judged in counter.readings:
-            if str(judged.reading.id) == id:
-                return judged
-        _ = self._site.say(request)
-        raise HTTPException(409, _("This question is over. Look at the screen again."))
 
-    def _said(self, request: Request, form: FormData, judged: Judged) -> tuple[Asked, tuple[str, ...]]:
-        values = tuple(sorted({str(value) for value in form.getlist("value")}))
-        kind = judged.reading.kind
-        match _text(form, "what"):
-            case Asked.MEAL if kind is Kind.GLUCOSE and len(values) == 1 and set(values) <= set(Meal):
-                return Asked.MEAL, values
-            case Asked.SYMPTOMS if values and set(values) - {NONE} <= words().symptoms.keys():
-                return Asked.SYMPTOMS, tuple(value for value in values if value != NONE)
-            case Asked.FIRST_AID if len(values) == 1 and values[0] in _rules(judged):
-                return Asked.FIRST_AID, values
-        _ = self._site.say(request)
-        raise HTTPException(422, _("This is not an answer to the question. Touch one of the buttons."))
-
-
-def _rules(judged: Judged) -> frozenset[str]:
-    return frozenset(finding.rule.id for finding in judged.findings)
+def _values(form: FormData) -> list[str]:
+    """What was touched. "None of these" is an answer too, a form in which nothing was touched is not."""
+    values = [str(value) for value in form.getlist("value")]
+    if not values:
+        raise BadAnswer("value")
+    return [value for value in values if value != NONE]
 
 
 def _text(form: FormData, name: str) -> str:

@@ -6,11 +6,10 @@ Nothing on it says who was measured. The values are those of the screen (`values
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.counter import Average, Counter, Judged
-from gateway.screen.asking import pressures
-from gateway.screen.values import Figure, figures, pressure, taken
+from gateway.counter import Counter, Judged
+from gateway.screen.asking import averaged, pressures, urged
+from gateway.screen.values import Figure, figures, taken
 from gateway.screen.wording import Wording
-from gateway.wire.messages import Quality
 from gateway.wire.vocabulary import Kind
 
 RESULTS_KEPT = 6
@@ -19,11 +18,12 @@ RESULTS_KEPT = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One line of the slip: what, when, and its figures."""
+    """One part of the slip: what, when or how, its figures, and what is to be done about them."""
 
     title: str
     at: str
     figures: tuple[Figure, ...]
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,26 +38,23 @@ class Slip:
     @property
     def text(self) -> str:
         """For the QR code: every phone shows it without a network."""
-        lines = [f"{self.title} {self.when}"]
-        lines += [_line(result, figure) for result in self.results for figure in result.figures]
-        return "\n".join((*lines, self.footer))
+        return "\n".join((f"{self.title} {self.when}", *map(_line, self.results), self.footer))
 
 
 def slip(counter: Counter, now: datetime, wording: Wording) -> Slip | None:
     """The slip of the visit open at this slot; None where no visit is open or nothing was measured in it."""
-    _ = wording.say
-    if counter.visit is None:
+    _, visit = wording.say, counter.visit
+    if visit is None:
         return None
-    kept = [one for one in counter.readings if one.reading.quality is not Quality.REJECTED]
-    results = [_result(one, now, wording) for one in kept]
-    if counter.average is not None:
-        results.append(_average(counter.average, counter, now, wording))
-    if not results:
+    # Also on the counter may lie what was measured before the visit was opened: it may be somebody else's.
+    own = [one for one in counter.readings if one.reading.visit and one.reading.visit.id == visit.id]
+    if not own:
         return None
+    results = [_result(one, now, wording) for one in own[-RESULTS_KEPT:]]
     return Slip(
         title=_("Results"),
         when=(now + wording.local).strftime("%Y-%m-%d %H:%M"),
-        results=tuple(results[-RESULTS_KEPT:]),
+        results=(*_mean(counter, now, wording), *results),
         footer=_("For information. It does not replace a doctor's diagnosis."),
     )
 
@@ -68,20 +65,28 @@ def _result(judged: Judged, now: datetime, wording: Wording) -> Result:
     title = wording.kind(reading.kind)
     if reading.kind is Kind.GLUCOSE:
         title = f"{title} {wording.meal(judged.meal)}"
-    return Result(title=title, at=taken(reading, now, wording), figures=(*main, *beside))
-
-
-def _average(average: Average, counter: Counter, now: datetime, wording: Wording) -> Result:
-    _ = wording.say
-    rows = pressures(counter, now, wording)
     return Result(
-        title=_("Mean blood pressure"),
-        at=_("{of} of {all}").format(of=average.of, all=max(average.of, len(rows))),
-        figures=(pressure([average.systolic_mmhg, average.diastolic_mmhg], wording),),
+        title=title,
+        at=taken(reading, now, wording),
+        figures=(*main, *beside),
+        advice=urged(judged, wording),
     )
 
 
-def _line(result: Result, figure: Figure) -> str:
-    label = result.title if figure.label in result.title else f"{result.title} {figure.label}"
-    parts = [label, result.at, figure.text, figure.unit, f"{figure.word}{figure.arrow}"]
-    return " ".join(part for part in parts if part) + (f" ({figure.range})" if figure.range else "")
+def _mean(counter: Counter, now: datetime, wording: Wording) -> tuple[Result, ...]:
+    """The mean stands first: it is the pressure that counts."""
+    _ = wording.say
+    mean = averaged(counter.average, pressures(counter, now, wording), wording)
+    return () if mean is None else (Result(title=_("Mean blood pressure"), at=mean.how, figures=(mean.figure,)),)
+
+
+def _line(result: Result) -> str:
+    said = [_figure(result, figure) for figure in result.figures]
+    return " ".join(part for part in (result.at, result.title, "; ".join(said), result.advice) if part)
+
+
+def _figure(result: Result, figure: Figure) -> str:
+    label = "" if figure.label in result.title else figure.label
+    limits = f"({figure.range})" if figure.range else ""
+    parts = (label, figure.text, figure.unit, f"{figure.word}{figure.arrow}", limits)
+    return " ".join(part for part in parts if part)

@@ -122,11 +122,14 @@ def taken(reading: Reading, now: datetime, wording: Wording) -> str:
 def _figure(reading: Reading, name: str, meal: Meal, wording: Wording, judged: bool) -> Figure:
     quantity, shown = QUANTITIES[name], _shown(reading, name)
     verdict = interpret(reading.kind, name, shown, meal, SOMEBODY) if judged else None
+    asked = reading.kind is Kind.GLUCOSE and meal is Meal.UNKNOWN
+    if asked and verdict is not None and verdict.code == "N":
+        verdict = None  # on target after a meal may be high before one: nobody is told "on target" until we know
     return Figure(
         label=quantity.zh if wording.chinese else quantity.en,
         text=_digits(quantity, shown),
         unit=wording.unit(quantity.unit),
-        range=_range(reading.kind, quantity, meal),
+        range="" if asked else _range(reading.kind, quantity, meal),
         **_judged(verdict, wording),
     )
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from gateway.board import Seen, Snapshot, Trouble
 from gateway.counter import Counter
-from gateway.screen.asking import Ask, Averaged, Card, Row, ask, averaged, card, pressures, stated
+from gateway.screen.asking import Ask, Averaged, Card, Row, ask, averaged, card, pressures, stated, urged
 from gateway.screen.troubles import advice
 from gateway.screen.values import Value, value
 from gateway.screen.wording import Wording
 from gateway.visits import tail
+from gateway.wire.vocabulary import Kind
 
 TALKING_NAMED = 3
 """More meters than this at once are not worth a line each."""
@@ -43,6 +44,7 @@ class View:
 
     value: Value | None
     stated: str
+    urged: str
     rows: tuple[Row, ...]
     average: Averaged | None
     ask: Ask | None
@@ -59,13 +61,16 @@ def view(snapshot: Snapshot, counter: Counter, wording: Wording) -> View:
     """`snapshot`, and what is asked at its slot, in words."""
     now, last = snapshot.now, snapshot.last
     judged = None if last is None else next((j for j in counter.readings if j.reading.id == last.reading.id), None)
-    rows = pressures(counter, now, wording)
+    # Values go from the shared screen after a minute, and what was made of them goes with them.
+    measured = last is not None and last.reading.kind is Kind.BLOOD_PRESSURE and last.reading.visit is not None
+    rows = pressures(counter, now, wording) if measured else ()
     return View(
         value=None if last is None else value(last, now, wording, meal=judged.meal if judged else None),
         stated=stated(judged, wording) if judged else "",
+        urged=urged(judged, wording) if judged else "",
         rows=rows,
-        average=averaged(counter.average, rows, wording),
-        ask=ask(counter, now, wording),
+        average=averaged(counter.average, rows, wording) if measured else None,
+        ask=ask(counter, last.reading.id if last else None, now, wording),
         card=card(counter.first_aid, wording),
         visit=tail(snapshot.visit.code) if snapshot.visit else "",
         talking=wording.listed(snapshot.talking[:TALKING_NAMED]),

@@ -25,8 +25,15 @@ function show(html) {
     if (board.querySelector("main")) board.querySelector("main").scrollTop = scrolled;
     if (held) document.getElementById(held)?.focus({ preventScroll: true });
     countDown();
+    hurry();
   }
   focusScanner();
+}
+
+// An emergency at this counter is shown at once, whichever page somebody was looking at.
+function hurry() {
+  const alarm = document.getElementById("alarm");
+  if (alarm) location.replace(alarm.href);
 }
 
 function focusScanner() {
@@ -118,4 +125,5 @@ setInterval(() => {
 }, 250);
 code.focus();
 countDown();
+hurry();
 listen();

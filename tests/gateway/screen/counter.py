@@ -13,17 +13,22 @@ from starlette.testclient import TestClient
 
 from cloud.demo.servers import free_port
 from gateway.board import Board
+from gateway.clinical import library
 from gateway.config import Slot
+from gateway.counter import Counter as Picture
+from gateway.counter import at_counter, rules_here
 from gateway.health import Health
+from gateway.meters import Meters
 from gateway.screen.app import Dock, create_app
 from gateway.visits import Visits
-from gateway.wire.messages import Status
+from gateway.wire.messages import Answer, Reading, Status, Visit
 from tests.gateway.readings import NOON
 
 SLOTS = (
     Slot(name="counter-1", label="1号检测台", meters=("AA:01",)),
     Slot(name="counter-2", label="2号检测台", meters=("AA:02",)),
 )
+RULES = rules_here(library(), production=False)
 
 
 class Counter:
@@ -34,6 +39,9 @@ class Counter:
         self.unsent = 0
         self.disk_free_mb = 1000
         numbers = count(1)
+        self.readings: list[Reading] = []
+        self.answers: list[Answer] = []
+        self.meters = Meters()
         self.visits = Visits({slot.name: slot.meters for slot in slots})
         self.board = Board(self.visits, clock=lambda: self.now, unsent=lambda: self.unsent)
         self.app = create_app(
@@ -44,9 +52,32 @@ class Counter:
                 health=self.health,
                 clock=lambda: self.now,
                 new_id=lambda: UUID(int=next(numbers)),
+                counter=self.at,
+                answer=self.answer,
+                meters=self.meters,
                 language=language,
             )
         )
+
+    def at(self, slot: str) -> Picture:
+        here = [one for one in self.readings if self._slot_of(one) == slot]
+        visit = self.visits.at(slot, self.now)
+        return at_counter(slot, visit, here, self.answers, self.now, rules=RULES)
+
+    def _slot_of(self, reading: Reading) -> str | None:
+        return reading.visit.slot if reading.visit else self.visits.slot_of(reading.device.address)
+
+    async def answer(self, answer: Answer) -> None:
+        self.answers.append(answer)
+
+    def measured(self, reading: Reading) -> Reading:
+        """A meter was read: as docking does it."""
+        self.readings.append(reading)
+        self.board.saved(reading)
+        return reading
+
+    def visit(self, slot: str = "counter-1") -> Visit | None:
+        return self.visits.at(slot, self.now)
 
     def health(self) -> Health:
         status = Status(

@@ -1,0 +1,184 @@
+"""What happens at a counter, scene by scene, up to the moment worth looking at: for tests and for pictures."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from gateway.conversation import Driver, Sighting
+from gateway.wire.messages import Reading, TakenAt, TimeQuality
+from gateway.wire.vocabulary import Kind, Meal, OffScale
+from tests.gateway.readings import reading
+from tests.gateway.screen.counter import Counter
+
+Scene = Callable[[Counter], Any]
+
+
+def opened(counter: Counter, code: str = "M0001042", slot: str = "counter-1") -> None:
+    counter.visits.open(slot, code, counter.now, id=UUID(int=hash(code) % 2**64))
+    counter.board.changed()
+
+
+def taken(counter: Counter, kind: Kind, slot: str = "counter-1", **more: Any) -> Reading:
+    """One measurement of whoever stands at `slot`, just now."""
+    counter.later(seconds=20)
+    time = TakenAt(at=counter.now, quality=TimeQuality.DEVICE, received=counter.now)
+    return counter.measured(reading(kind, counter.now, **({"visit": counter.visit(slot), "time": time} | more)))
+
+
+def sugar(counter: Counter, value: str, **more: Any) -> Reading:
+    if value in ("HI", "LO"):
+        more |= {"values": {}, "off_scale": {"glucose_mmol_l": OffScale(value)}}
+    else:
+        more |= {"values": {"glucose_mmol_l": Decimal(value)}}
+    return taken(counter, Kind.GLUCOSE, **more)
+
+
+def pressure(counter: Counter, systolic: int, diastolic: int, pulse: int = 76, **more: Any) -> Reading:
+    values = {"systolic_mmhg": systolic, "diastolic_mmhg": diastolic, "pulse_per_min": pulse}
+    return taken(
+        counter, Kind.BLOOD_PRESSURE, values={name: Decimal(value) for name, value in values.items()}, **more
+    )
+
+
+def nobody(counter: Counter) -> None:
+    """Nobody is here, and three readings wait for somebody to claim them."""
+    for _ in range(2):
+        counter.measured(reading())
+    counter.measured(reading(Kind.BLOOD_PRESSURE, values={"systolic_mmhg": 118, "diastolic_mmhg": 76}))
+    counter.later(minutes=11)
+
+
+def meal(counter: Counter) -> None:
+    opened(counter)
+    sugar(counter, "8.4")
+
+
+def rest(counter: Counter) -> None:
+    opened(counter)
+    pressure(counter, 152, 96)
+
+
+def second(counter: Counter) -> None:
+    rest(counter)
+    counter.later(minutes=5, seconds=10)
+
+
+def third(counter: Counter) -> None:
+    second(counter)
+    pressure(counter, 138, 88)
+
+
+def average(counter: Counter) -> None:
+    third(counter)
+    counter.later(minutes=1)
+    pressure(counter, 142, 90)
+
+
+def symptoms(counter: Counter) -> None:
+    opened(counter)
+    pressure(counter, 188, 112)
+
+
+def emergency(counter: Counter) -> None:
+    opened(counter)
+    pressure(counter, 232, 141)
+    counter.board.link("down")
+    counter.unsent = 4
+
+
+def low_sugar(counter: Counter) -> None:
+    opened(counter)
+    sugar(counter, "2.4")
+
+
+def high_sugar(counter: Counter) -> None:
+    opened(counter)
+    sugar(counter, "HI")
+
+
+def elsewhere(counter: Counter) -> None:
+    """The emergency is at the other counter."""
+    opened(counter)
+    opened(counter, "M0002077", "counter-2")
+    taken(
+        counter,
+        Kind.BLOOD_PRESSURE,
+        "counter-2",
+        values={"systolic_mmhg": Decimal(232), "diastolic_mmhg": Decimal(141)},
+    )
+    counter.later(minutes=2)
+
+
+def lipids(counter: Counter) -> None:
+    opened(counter)
+    taken(counter, Kind.LIPID_PANEL)
+
+
+def slip(counter: Counter) -> None:
+    average(counter)
+    sugar(counter, "6.4", meal=Meal.FASTING)
+
+
+def meters(counter: Counter) -> None:
+    """Four meters: one is well, one is empty, one has a wrong clock, one failed and is unproven."""
+    known = counter.meters
+    for address, name, maker, model, transport, proven, sets in (
+        ("AA:01", "Yuwell 740", "Yuwell", "Accusure 740", "ble", "Captured conversations.", False),
+        ("AA:02", "YE680A", "Yuwell", "YE680A", "ble", "Captured conversations.", False),
+        ("AA:03", "Sinocare", "三诺", "安稳+Air", "ble", "Frames published by the maker.", True),
+        (
+            "usb-1-1.2",
+            "CardioChek PA",
+            "PTS",
+            "CardioChek PA",
+            "serial",
+            "One captured label and single lines in two other programs. No conversation with a real one yet.",
+            False,
+        ),
+    ):
+        driver = driver_of(transport, proven, sets)
+        known.met(Sighting(transport=transport, address=address, name=name), driver, counter.now)
+        known.noted(address, {"maker": maker, "model": model}, None, counter.now)
+    known.noted("AA:01", {"battery_percent": "88"}, 2.0, counter.now)
+    known.noted("AA:02", {"battery_percent": "9"}, 15.0, counter.now)
+    known.noted("AA:03", {"battery_percent": "61"}, 3 * 86400.0 + 4210, counter.now)
+    known.noted("usb-1-1.2", {"error": "strip_pulled"}, None, counter.now - timedelta(minutes=4))
+    known.ended("AA:01", None, counter.now)
+
+
+def driver_of(transport: str, proven_by: str, sets_clock: bool) -> Driver:
+    def nothing(_: Any) -> Any:
+        raise AssertionError("nobody talks in this scene")
+
+    return Driver(
+        name=f"{transport}.thing",
+        transport=transport,
+        recognise=lambda sighting: True,
+        talk=nothing,
+        devices="",
+        source="",
+        quirks="",
+        proven_by=proven_by,
+        sets_clock=sets_clock,
+    )
+
+
+SCENES: dict[str, tuple[str, Scene]] = {
+    "waiting": ("/dock", nobody),
+    "meal": ("/dock", meal),
+    "rest": ("/dock", rest),
+    "second": ("/dock", second),
+    "third": ("/dock", third),
+    "average": ("/dock", average),
+    "symptoms": ("/dock", symptoms),
+    "emergency": ("/dock", emergency),
+    "low-sugar": ("/dock", low_sugar),
+    "high-sugar": ("/dock", high_sugar),
+    "elsewhere": ("/dock", elsewhere),
+    "lipids": ("/dock", lipids),
+    "meters": ("/meters", meters),
+    "slip": ("/slip", slip),
+}
+"""By name: the page to look at, and what happened before."""
