@@ -79,6 +79,11 @@ def _answer_lines(decoders: Mapping[str, Decoder]) -> int:
     return status
 
 
+def as_json(fields: dict[str, Any]) -> str:
+    """What `decode` prints of `fields`."""
+    return _json.encode(_plain(fields)).decode()
+
+
 def _line(answer: dict[str, Any]) -> str:
     return _json.encode(answer).decode() + "\n"
 
