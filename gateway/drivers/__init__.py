@@ -14,6 +14,7 @@ from gateway.drivers import (
     astm,
     benecheck,
     benecheck_gls,
+    bioland,
     ble_blood_pressure,
     ble_glucose,
     ble_thermometer,
@@ -46,6 +47,7 @@ DRIVERS: tuple[Driver, ...] = (
     pangao.DRIVER,
     pangao.WIRE_DRIVER,
     astm.DRIVER,
+    bioland.DRIVER,
 )
 """The first that recognises a sighting has it, so the particular stand before the general."""
 

@@ -76,12 +76,15 @@ CHANNELS = (
     "2a19",
     "",
     "2a2b",
+    "49123040-aee8-11e1-a74d-0002a5d5c51b",
+    "b305b680-aee7-11e1-a730-0002a5d5c51b",
     "1002",
     "81eb77bd-89b8-4494-8a09-7f83d986ddc7",
     "ffe1",
     "ffb1",
     "00001524-1212-efde-1523-785feabcd123",
     "02005970-6d75-4753-5053-676e6f6c7553",
+    "ff01",
 )
 ARRIVALS = st.builds(Arrived, st.sampled_from(CHANNELS), FRAMES)
 ANSWERS = st.one_of(

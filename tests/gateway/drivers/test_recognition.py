@@ -19,6 +19,8 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("1808", name="Yuwell Glucose"), "ble.glucose"),
         (_sighting("1808", "180a", name="meter+01234567"), "ble.glucose"),
         (_sighting("1810", name="Yuwell BP-YE680A"), "ble.blood_pressure"),
+        (_sighting("1810", "180a", name="A&D_UA-651BLE_5D9F1C"), "ble.and_ua651"),
+        (_sighting("1810", "fe4a", name="BLESmart_00000481E1997D271C0A"), "ble.omron"),
         (_sighting("1809", name="FORA IR20"), "ble.thermometer"),
         (_sighting("1808", name="BeneCheck-1234"), "ble.benecheck"),  # its uric acid would be called glucose
         (_sighting("1808", name="BeneCheck GL-0F8B0C"), "ble.benecheck"),
@@ -35,6 +37,7 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("ffe0", name="HMSoft"), None),  # anybody's module
         (_sighting("00005970-6d75-4753-5053-676e6f6c7553"), "ble.pangao"),
         (_sighting(name="ClinkBlood"), "ble.pangao"),
+        (_sighting("1000", name="Bioland-BGM"), "ble.bioland"),
         (_sighting("1808", "180a", name="FORA 6 CONNECT"), "ble.taidoc"),  # its glucose service carries nothing
         (_sighting("1810", name="TAIDOC TD3128"), "ble.taidoc"),
         (_sighting("00001523-1212-efde-1523-785feabcd123"), "ble.taidoc"),

@@ -76,12 +76,21 @@ def test_a_glucose_memory_read_in_two_conversations_is_read_once() -> None:
     assert len({reading.id for reading in first + second}) == 3
 
 
-@pytest.mark.parametrize("driver", ["ble.blood_pressure", "ble.benecheck", "ble.thermometer", "ble.sinocare"])
+@pytest.mark.parametrize(
+    "driver", ["ble.blood_pressure", "ble.benecheck", "ble.thermometer", "ble.sinocare", "ble.and_ua651"]
+)
 def test_a_record_told_twice_is_one_reading(driver: str) -> None:
     first = _readings(FOLDER / driver / "hangs_up.txt", 1)
     second = _readings(FOLDER / driver / "resumed.txt", 2)
     assert len(first) + len(second) == 3
     assert len({reading.id for reading in first + second}) == 2
+
+
+def test_half_a_memory_and_then_all_of_it_are_the_same_readings() -> None:
+    first = _readings(FOLDER / "ble.omron" / "lost_midway.txt", 1)
+    second = _readings(FOLDER / "ble.omron" / "resumed.txt", 2)
+    assert (len(first), len(second)) == (4, 5)
+    assert len({reading.id for reading in first + second}) == 5
 
 
 def test_the_next_conversation_begins_where_the_lost_one_ended() -> None:
