@@ -53,8 +53,12 @@ def talk(context: Context) -> Talk:
     yield from introduce()
     line = yield from open_line((LINE,))
     cuff = _Cuff(line, context.last_record)
-    yield from say(line, frames.request(EVERYBODY, Command.HELLO))
-    yield from cuff.hear(LISTEN_TIMEOUT_S)
+    try:
+        yield from say(line, frames.request(EVERYBODY, Command.HELLO))
+        yield from cuff.hear(LISTEN_TIMEOUT_S)
+    except Lost:
+        if not cuff.results:  # to hang up after a result is to have finished
+            raise
 
 
 def talk_wire(context: Context) -> Talk:
@@ -78,7 +82,7 @@ class _Cuff:
 
     def __init__(self, line: Line, last: str | None, *, asked: bool = False) -> None:
         self.heard = 0  # frames
-        self._results = 0
+        self.results = 0
         self._under_way = False
         self._asked = asked
         self._line = line
@@ -87,14 +91,9 @@ class _Cuff:
         self._skipped = 0
 
     def hear(self, timeout_s: float) -> Step[None]:
-        """Takes frames until nothing comes for `timeout_s`. To hang up after a result is to have finished."""
+        """Takes frames until nothing comes for `timeout_s`."""
         while True:
-            try:
-                data = yield from next_frame(self._framer, timeout_s, channel=self._line.listen)
-            except Lost:
-                if not self._results:
-                    raise
-                return
+            data = yield from next_frame(self._framer, timeout_s, channel=self._line.listen)
             if self._framer.skipped > self._skipped:
                 self._skipped = self._framer.skipped
                 yield from note("error", "garbled_bytes")
@@ -115,7 +114,7 @@ class _Cuff:
                 self._under_way = True
 
     def _result(self, it: Frame) -> Step[None]:
-        self._results += 1
+        self.results += 1
         seen, self._under_way = self._under_way, False
         name = it.data.hex()
         if name == self._last and not seen:

@@ -62,7 +62,12 @@ def talk(context: Context) -> Talk:
     """Introduce, say hello, read the memory, set the clock if staff asked for it, and listen for results."""
     yield from introduce()
     line = yield from open_line(LINES)
-    yield from _Conversation(line, context).run()
+    conversation = _Conversation(line, context)
+    try:
+        yield from conversation.run()
+    except Lost:
+        if not conversation.told:
+            raise
 
 
 class _Conversation:
@@ -76,11 +81,11 @@ class _Conversation:
         self._machine: int | None = None
         self._measuring = False  # it waited for blood or began a test: the next result is of this moment
         self._clock_answered = False
-        self._told = False
+        self.told = False
         self._over = False
 
     def run(self) -> Step[None]:
-        """To its end; raises Lost where the meter went before it had told anything."""
+        """To its end."""
         yield from say(self._line, frames.connection_test())
         yield from self._hear(ANSWER_TIMEOUT_S)
         if self._machine is None:  # it does not greet; its first result says which machine it is
@@ -112,13 +117,7 @@ class _Conversation:
     def _hear(self, timeout_s: float) -> Step[None]:
         """Takes frames until nothing comes for `timeout_s`, or the meter is off."""
         while not self._over:
-            try:
-                data = yield from next_frame(self._framer, timeout_s, channel=self._line.listen)
-            except Lost:
-                if not self._told:
-                    raise
-                self._over = True
-                return
+            data = yield from next_frame(self._framer, timeout_s, channel=self._line.listen)
             if self._framer.skipped > self._skipped:
                 self._skipped = self._framer.skipped
                 yield from note("error", "garbled_bytes")
@@ -145,7 +144,7 @@ class _Conversation:
             case Command.SET_TIME:
                 self._clock_answered = True
             case Command.ERROR:
-                self._told, self._measuring = True, False
+                self.told, self._measuring = True, False
                 number = frames.error_number(it)
                 yield from note("error", frames.ERRORS.get(number, f"error_{number}"))
             case _ if it.command in frames.RESULTS:
@@ -154,7 +153,7 @@ class _Conversation:
     def _result(self, it: Frame, measured: Result | None) -> Step[None]:
         if len(it.payload) <= SAYS_NOTHING_BYTES:
             return
-        self._told = True
+        self.told = True
         just_now = self._measuring and it.command == Command.RESULT
         if just_now:
             self._measuring = False
