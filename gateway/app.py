@@ -21,16 +21,20 @@ import uvicorn
 from gateway import health, uplink
 from gateway.board import Board
 from gateway.buffer.outbox import HeldState, Limits, Outbox, OutboxFull, OutboxInUse, OutboxTooNew
+from gateway.clinical import library
 from gateway.config import Config, VirtualSettings
+from gateway.counter import rules_here
 from gateway.docking import Docking
 from gateway.drivers import NotADriver, known_drivers, recognise
 from gateway.logged import failing
+from gateway.meters import Meters
 from gateway.rejournal import finish_interrupted
 from gateway.screen.app import Dock, create_app
 from gateway.transports import Transport
 from gateway.transports.serial_port import SerialPorts
 from gateway.transports.serial_survey import unknown_drivers
 from gateway.visits import BadCode, Visits, normalise_code
+from gateway.wire.messages import Answer
 
 log = logging.getLogger(__name__)
 
@@ -93,12 +97,20 @@ class Gateway:
             raise CannotStart("; ".join(wrong))
         self._recognise = partial(recognise, drivers=self._drivers)
         self.visits = Visits({slot.name: slot.meters for slot in config.slots})
-        self.board = Board(self.visits, clock=_now, unsent=lambda: outbox.stats().unsent)
+        self.meters = Meters()
+        self.board = Board(
+            self.visits,
+            clock=_now,
+            unsent=lambda: outbox.stats().unsent,
+            # Virtual customers mean a demonstration: there, as in the cloud's, unsigned rules may speak.
+            rules=rules_here(library(), production=config.virtual is None),
+        )
         self._docking = Docking(
             outbox,
             self.board,
             self.visits,
             gateway=config.gateway,
+            meters=self.meters,
             recognise=self._recognise,
             clock=_now,
             clock_trusted=lambda: self._clock_trusted,
@@ -204,6 +216,9 @@ class Gateway:
             health=self._health,
             clock=_now,
             new_id=uuid4,
+            counter=self.board.counter,
+            answer=self._answer,
+            meters=self.meters,
             language=self._config.language,
             local_utc_offset_min=self._config.local_utc_offset_min,
             host=self._config.screen.host,
@@ -277,9 +292,16 @@ class Gateway:
 
     async def _restore(self) -> None:
         held = await self.outbox.recent(RESTORED)
+        answers = await self.outbox.recent_answers(RESTORED)
         self.board.restored(
-            (one.reading, one.saved_at, one.state is not HeldState.SAVED) for one in reversed(held)
+            ((one.reading, one.saved_at, one.state is not HeldState.SAVED) for one in reversed(held)),
+            reversed(answers),
         )
+
+    async def _answer(self, answer: Answer) -> None:
+        """Keeps what somebody said; on the disk on return. Raises OutboxFull."""
+        await self.outbox.put_answer(answer)
+        self.board.answered(answer)
 
     def _health(self) -> health.Health:
         stats = self.outbox.stats()

@@ -6,15 +6,18 @@ Custody is the outbox's, who stands where is `gateway.visits`', how it looks is 
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
+from gateway.clinical import Rule
 from gateway.conversation import Sighting
+from gateway.counter import Counter
+from gateway.lately import Lately
 from gateway.visits import Visits
-from gateway.wire.messages import Purpose, Reading, Visit
+from gateway.wire.messages import Answer, Purpose, Reading, Visit
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -76,12 +79,20 @@ class Board:
     """Told what happens, asked for snapshots; wakes its subscribers when something changed."""
 
     def __init__(
-        self, visits: Visits, *, clock: Callable[[], datetime], unsent: Callable[[], int] = lambda: 0
+        self,
+        visits: Visits,
+        *,
+        clock: Callable[[], datetime],
+        unsent: Callable[[], int] = lambda: 0,
+        rules: Sequence[Rule] = (),
+        profile: str | None = None,
     ) -> None:
-        """`unsent` counts what waits in the outbox; it is asked at every snapshot, so it is never stale."""
+        """`unsent` counts what waits in the outbox; it is asked at every snapshot, so it is never stale. `rules`
+        and `profile` are what the counter judges by."""
         self._visits = visits
         self._clock = clock
         self._unsent = unsent
+        self._lately = Lately(visits.slots, rules=rules, profile=profile)
         self._last: dict[str, Seen] = {}
         self._unlinked: OrderedDict[UUID, Seen] = OrderedDict()
         self._meters: OrderedDict[str, str] = OrderedDict()  # address -> name
@@ -120,6 +131,13 @@ class Board:
             self._visits.used(reading.visit.slot, now)
         self.changed()
 
+    def answered(self, answer: Answer) -> None:
+        """What somebody said about a reading is safely on disk."""
+        self._lately.said(answer)
+        if answer.visit is not None:
+            self._visits.used(answer.slot, self._clock())
+        self.changed()
+
     def received(self, ids: Iterable[UUID]) -> None:
         """The cloud's receipt for these readings has come."""
         ids = frozenset(ids)
@@ -156,10 +174,12 @@ class Board:
             self._parts_down = self._parts_down - {name} if up else self._parts_down | {name}
             self.changed()
 
-    def restored(self, readings: Iterable[tuple[Reading, datetime, bool]]) -> None:
-        """After a restart: what the outbox held, oldest first, as (reading, saved at, received)."""
+    def restored(self, readings: Iterable[tuple[Reading, datetime, bool]], answers: Iterable[Answer] = ()) -> None:
+        """After a restart: what the outbox held, oldest first, readings as (reading, saved at, received)."""
         for reading, saved_at, received in readings:
             self._show(replace(self._as_seen(reading, saved_at), received=received))
+        for answer in answers:
+            self._lately.said(answer)
         self.changed()
 
     def expire(self) -> None:
@@ -201,6 +221,11 @@ class Board:
             transports=dict(self._transports),
             parts_down=self.parts_down,
         )
+
+    def counter(self, slot: str) -> Counter:
+        """What is asked at `slot` now."""
+        now = self._clock()
+        return self._lately.at(slot, self._visits.at(slot, now), now)
 
     @property
     def meters(self) -> dict[str, datetime]:
@@ -266,6 +291,7 @@ class Board:
     def _show(self, seen: Seen) -> None:
         if seen.reading.purpose is not Purpose.PATIENT:
             return  # a control solution is nobody's value
+        self._lately.measured(seen.slot, seen.reading)
         if seen.slot is not None and not self._older_than_shown(seen):
             self._last[seen.slot] = seen
         if seen.reading.visit is None:

@@ -153,7 +153,7 @@ def at_counter(
     """The picture of `slot`, whose open visit is `visit`. `readings` are those of its meters and `answers` any
     given about them, both in the order they came; those of other visits are passed over."""
     own, loose = [], []
-    for reading in _alarming(readings):
+    for reading in alarming(readings):
         if visit is not None and _inside(reading, visit):
             own.append(reading)
         elif _nobodys(reading, visit, now):
@@ -199,6 +199,24 @@ def moment(reading: Reading) -> datetime:
     return reading.time.received if reading.time.quality is TimeQuality.UNTRUSTED else reading.time.at
 
 
+def alarming(readings: Iterable[Reading]) -> list[Reading]:
+    """Those that can mean anything now. A meter without a clock may hand over its whole memory: of such a
+    conversation only the newest of a kind counts, as in the cloud."""
+    kept: list[Reading] = []
+    newest: dict[tuple[object, ...], Reading] = {}
+    for reading in readings:
+        if measurement(reading) is None:
+            continue
+        if reading.time.quality is TimeQuality.UNTRUSTED:
+            key = (reading.conversation, reading.kind, reading.visit and reading.visit.id)
+            if key in newest and reading.time.at < newest[key].time.at:
+                continue
+            kept = [one for one in kept if one is not newest.get(key)]
+            newest[key] = reading
+        kept.append(reading)
+    return kept
+
+
 # --- whose readings, and what is known of them -----------------------------------------------------------------
 
 
@@ -218,24 +236,6 @@ class _Said:
 
     def put_away(self, reading: Reading, rule: Rule) -> bool:
         return rule.id in self._last.get((reading.id, Asked.FIRST_AID), ())
-
-
-def _alarming(readings: Iterable[Reading]) -> list[Reading]:
-    """Those that can mean anything now. A meter without a clock may hand over its whole memory: of such a
-    conversation only the newest of a kind counts, as in the cloud."""
-    kept: list[Reading] = []
-    newest: dict[tuple[object, ...], Reading] = {}
-    for reading in readings:
-        if measurement(reading) is None:
-            continue
-        if reading.time.quality is TimeQuality.UNTRUSTED:
-            key = (reading.conversation, reading.kind, reading.visit and reading.visit.id)
-            if key in newest and reading.time.at < newest[key].time.at:
-                continue
-            kept = [one for one in kept if one is not newest.get(key)]
-            newest[key] = reading
-        kept.append(reading)
-    return kept
 
 
 def _inside(reading: Reading, visit: Visit) -> bool:
@@ -278,7 +278,7 @@ def _judged(readings: Sequence[Reading], said: _Said, rules: Sequence[Rule], pro
 
 def _measurement(reading: Reading, meal: MealWord, symptoms: frozenset[str] | None) -> Measurement:
     measured = measurement(reading, meal=meal, symptoms=symptoms)
-    assert measured is not None  # noqa: S101 - _alarming saw to it
+    assert measured is not None  # noqa: S101 - alarming saw to it
     return replace(measured, taken_at=moment(reading))
 
 

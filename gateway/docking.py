@@ -7,10 +7,11 @@ where it is kept `gateway.buffer`'s, and who stands at the counter `gateway.visi
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 from uuid import UUID, uuid4
 
@@ -31,6 +32,7 @@ from gateway.conversation import (
 from gateway.converse import Link, converse
 from gateway.journalled import journalled
 from gateway.logged import failing
+from gateway.meters import Meters
 from gateway.transports import Transport
 from gateway.vouch import Circumstances, vouch
 from gateway.wire.messages import Device, Reading, Visit
@@ -119,6 +121,7 @@ class Docking:
         clock_trusted: Callable[[], bool],
         local_utc_offset_min: int = 480,
         gateway: str = "",
+        meters: Meters | None = None,
         recognise: Callable[[Sighting], Driver | None] = drivers.recognise,
         new_id: Callable[[], UUID] = uuid4,
     ) -> None:
@@ -131,6 +134,7 @@ class Docking:
         self._new_id = new_id
         self._offset_min = local_utc_offset_min
         self._gateway = gateway
+        self._meters = meters or Meters()
         self._manners = Manners()
         self._under_way: set[UUID] = set()
 
@@ -156,6 +160,9 @@ class Docking:
         now = self._clock()
         known = await self._outbox.mark(driver.name, sighting.address) if sighting.transport == "ble" else None
         context = Context(sighting=sighting, now=now, last_record=known, local_utc_offset_min=self._offset_min)
+        # Nobody is helped by a meter that shows our own wrong time.
+        if driver.sets_clock and self._meters.clock_asked(sighting.address) and self._clock_trusted():
+            context = replace(context, set_clock_to=context.local_now())
         custody = Custody(
             outbox=self._outbox,
             driver=driver.name,
@@ -167,6 +174,7 @@ class Docking:
             local_utc_offset_min=self._offset_min,
             gateway=self._gateway,
             saved=self._board.saved,
+            told=partial(self._told, sighting.address),
             handed=lambda: line.handed,
         )
 
@@ -201,6 +209,7 @@ class Docking:
         if driver is None:
             return
         self._board.seen(sighting)
+        self._meters.met(sighting, driver, self._clock())
         now = asyncio.get_running_loop().time()
         if self._manners.may_talk(sighting.address, now, calling=sighting.calling):
             self._manners.begun(sighting.address)
@@ -208,6 +217,7 @@ class Docking:
 
     async def _talk(self, driver: Driver, sighting: Sighting, transport: Transport) -> None:
         self._board.talking(sighting.address, sighting.name)
+        self._meters.begun(sighting.address)
         error: str | None = None
         new = 0
         try:
@@ -227,7 +237,11 @@ class Docking:
             log.info("docking.done driver=%s new=%d", driver.name, new)
         finally:
             self._manners.ended(sighting.address, asyncio.get_running_loop().time(), well=error is None, new=new)
+            self._meters.ended(sighting.address, error, self._clock())
             self._board.ended(sighting.address, error)
+
+    def _told(self, address: str, facts: Mapping[str, str], clock_offset_s: float | None) -> None:
+        self._meters.noted(address, facts, clock_offset_s, self._clock())
 
 
 @dataclass(kw_only=True)
@@ -250,6 +264,7 @@ class Custody:
     saved: Callable[[Reading], None]
     handed: Callable[[], int]
     gateway: str = ""
+    told: Callable[[Mapping[str, str], float | None], None] = lambda facts, clock_offset_s: None
     new: int = 0
     _facts: dict[str, str] = field(default_factory=dict)
     _clock_offset_s: float | None = None
@@ -291,6 +306,7 @@ class Custody:
         if what == "clock":
             self._clock_offset_s = self._behind(datetime.fromisoformat(value))
         self._facts[what] = value
+        self.told(self._facts, self._clock_offset_s)
 
     async def remember(self, value: str) -> None:
         """See Keeper."""
