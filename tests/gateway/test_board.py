@@ -2,12 +2,17 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 from gateway.board import SUBSCRIBERS_KEPT, TILES_KEPT, Board
+from gateway.clinical import library
 from gateway.conversation import Sighting
+from gateway.counter import Meal, Rest, Symptoms, rules_here
+from gateway.lately import READINGS_KEPT
 from gateway.visits import Visits
-from gateway.wire.messages import Device, Purpose
+from gateway.wire.messages import Answer, Asked, Device, Purpose, Reading, TakenAt, TimeQuality
+from gateway.wire.vocabulary import Kind
 from tests.gateway.readings import NOON, reading
 
 
@@ -18,7 +23,8 @@ class Shop:
         self.now = NOON
         self.unsent = 0
         self.visits = Visits({"one": ("AA:01",), "two": ("AA:02",)})
-        self.board = Board(self.visits, clock=lambda: self.now, unsent=lambda: self.unsent)
+        rules = rules_here(library(), production=False)
+        self.board = Board(self.visits, clock=lambda: self.now, unsent=lambda: self.unsent, rules=rules)
 
     def later(self, **passed: float) -> datetime:
         self.now += timedelta(**passed)
@@ -205,3 +211,66 @@ def test_a_part_that_crashed_is_named_until_it_runs_again():
     assert shop.board.snapshot("one").parts_down == ("uplink",)
     shop.board.part("uplink", up=True)
     assert shop.board.snapshot("one").parts_down == ()
+
+
+def answer(about: Reading, slot: str, what: Asked = Asked.MEAL, *values: str) -> Answer:
+    return Answer(id=UUID(int=77), reading=about.id, what=what, values=values, at=NOON, slot=slot)
+
+
+def test_each_slot_asks_about_its_own_customer_only():
+    shop = Shop()
+    sugar = reading(at=shop.now, visit=shop.scan("one", "M001"))
+    pressure = reading(Kind.BLOOD_PRESSURE, at=shop.now, visit=shop.scan("two", "M002"))
+    shop.board.saved(sugar)
+    shop.board.saved(pressure)
+    assert isinstance(shop.board.counter("one").asked, Meal)
+    assert isinstance(shop.board.counter("two").asked, Rest)
+    shop.board.answered(answer(sugar, "one", Asked.MEAL, "fasting"))
+    assert shop.board.counter("one").asked is None
+    assert isinstance(shop.board.counter("two").asked, Rest)
+
+
+def test_answering_keeps_a_visit_open():
+    shop = Shop()
+    visit = shop.scan("one", "M001")
+    sugar = reading(at=shop.now, visit=visit)
+    shop.board.saved(sugar)
+    shop.later(minutes=9)
+    said = answer(sugar, "one", Asked.MEAL, "fasting")
+    shop.board.answered(
+        Answer(**{name: getattr(said, name) for name in said.__struct_fields__} | {"visit": visit.id})
+    )
+    shop.later(minutes=9)
+    assert shop.board.snapshot("one").visit is not None
+
+
+def test_an_emergency_of_a_meter_of_no_known_slot_is_seen_at_every_slot():
+    shop = Shop()
+    stray = Device(key="M-9", address="AA:99")
+    low = reading(at=shop.now, device=stray, values={"glucose_mmol_l": Decimal("2.2")})
+    shop.board.saved(low)
+    for slot in ("one", "two"):
+        assert shop.board.counter(slot).first_aid.rule.id == "GL-002"
+        assert isinstance(shop.board.counter(slot).asked, Symptoms)
+    shop.board.answered(answer(low, "two", Asked.FIRST_AID, "GL-002"))
+    assert shop.board.counter("one").first_aid is None
+
+
+def test_a_meters_whole_memory_does_not_push_out_what_was_just_measured():
+    shop = Shop()
+    visit = shop.scan("one", "M001")
+    now = reading(at=shop.now, visit=visit, values={"glucose_mmol_l": Decimal("2.2")})
+    shop.board.saved(now)
+    for days in range(1, 4 * READINGS_KEPT):
+        old = TakenAt(at=shop.now - timedelta(days=days), quality=TimeQuality.DEVICE, received=shop.now)
+        shop.board.saved(reading(time=old, visit=visit))
+    assert [one.reading for one in shop.board.counter("one").readings] == [now]
+
+
+def test_after_a_restart_an_emergency_still_shows_its_card_and_what_was_said():
+    shop = Shop()
+    low = reading(at=shop.now, values={"glucose_mmol_l": Decimal("2.2")}, device=Device(key="M", address="AA:01"))
+    said = answer(low, "one", Asked.SYMPTOMS, "seizure")
+    shop.board.restored([(low, shop.now, False)], [said])
+    assert shop.board.counter("one").first_aid.rule.id == "GL-001"
+    assert shop.board.counter("two").first_aid is None
