@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from gateway.conversation import Decoder, Driver, Sighting
 from gateway.drivers import (
     acon_oncall,
+    and_tm,
     and_ua651,
     astm,
     benecheck,
@@ -22,10 +23,14 @@ from gateway.drivers import (
     cardiochek,
     ieee11073,
     lepu_lpm311,
+    microlife,
     omron,
+    omron_hbp,
     pangao,
     sinocare,
     taidoc,
+    terumo,
+    yonker,
 )
 
 DRIVERS: tuple[Driver, ...] = (
@@ -36,6 +41,8 @@ DRIVERS: tuple[Driver, ...] = (
     benecheck.SERIAL_DRIVER,
     acon_oncall.BLE_DRIVER,
     acon_oncall.SERIAL_DRIVER,
+    microlife.DRIVER,
+    yonker.DRIVER,
     ble_glucose.DRIVER,
     omron.DRIVER,
     and_ua651.DRIVER,
@@ -47,6 +54,9 @@ DRIVERS: tuple[Driver, ...] = (
     pangao.DRIVER,
     pangao.WIRE_DRIVER,
     astm.DRIVER,
+    omron_hbp.DRIVER,
+    and_tm.DRIVER,
+    terumo.DRIVER,
     bioland.DRIVER,
 )
 """The first that recognises a sighting has it, so the particular stand before the general."""

@@ -235,8 +235,9 @@ _QUIRKS = (
     "refused. Two equal results within one minute become one reading."
 )
 _PROVEN_BY = (
-    "Only published commands, whose checksums are true, and a virtual meter. How a record is written is known from "
-    "two apps and not in full: its date is an assumption, and how a control solution is marked is not known, so one would be taken for a person's. Compare a first reading with the meter's display."
+    "Only published commands, whose checksums are true, and a virtual meter. How a record is written is known "
+    "from two apps and not in full: its date is an assumption, and how control solution is marked is not known, "
+    "so it would be taken for a person's. Compare a first reading with the meter's display."
 )
 BLE_DRIVER = Driver(
     name="ble.acon_oncall",

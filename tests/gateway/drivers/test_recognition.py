@@ -30,6 +30,10 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("1000", name="somebody else"), None),
         (_sighting("c14d2c0a-401f-b7a9-841f-e2e93b80f631", name="101C00028D9"), "ble.acon_oncall"),
         (_sighting("c14d2c0a-401f-b7a9-841f-e2e93b80f631", name="Azufier"), None),  # anybody's module
+        (_sighting("cdeacd80-5235-4c07-8846-93a37ee6b86d", name="YK-IBPA1"), "ble.yonker"),
+        (_sighting("cdeacd80-5235-4c07-8846-93a37ee6b86d", name="BleModuleA"), None),  # an oximeter
+        (_sighting("fff0", name="BP3GY1-2N"), "ble.microlife"),
+        (_sighting(name="A6 BT"), "ble.microlife"),
         (_sighting(transport="serial"), None),
         (_sighting("ffe0", name="Sinocare"), "ble.sinocare"),
         (_sighting("ffb0", name="BDE_WEIXIN_TTM"), "ble.sinocare"),
