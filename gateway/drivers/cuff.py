@@ -17,14 +17,18 @@ def record_of(
     diastolic: int,
     pulse: int,
     *,
+    mean: int = 0,
     key: str = "",
     at: datetime | None = None,
     flags: tuple[str, ...] = (),
 ) -> Record | NoReading:
-    """The reading in three whole numbers; 0 is no number. A pulse of 0 was not counted."""
+    """The reading in whole numbers; 0 is no number. A pulse of 0 was not counted, a mean pressure of 0 not
+    told."""
     if systolic == 0 or diastolic == 0:
         return NoReading(why="no_value")
     values = {"systolic_mmhg": Decimal(systolic), "diastolic_mmhg": Decimal(diastolic)}
+    if mean:
+        values["mean_arterial_mmhg"] = Decimal(mean)
     shown = [Shown(quantity=name, value=str(value), unit="mmHg") for name, value in values.items()]
     if pulse:
         values["pulse_per_min"] = Decimal(pulse)

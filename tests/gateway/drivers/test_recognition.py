@@ -49,6 +49,7 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("180d", name="heart rate strap"), None),
         (_sighting("1808", transport="serial"), None),
         (_sighting(name="CardioChek PA", transport="serial"), "serial.cardiochek"),
+        (_sighting(name="OMRON HBP-9030", transport="serial"), "serial.omron_hbp"),
         (Sighting(transport="serial", address="usb-1", driver="serial.astm"), "serial.astm"),
     ],
 )
@@ -62,6 +63,22 @@ def test_a_serial_meter_is_the_one_the_settings_name() -> None:
     driver = recognise(sighting)
     assert driver is not None
     assert driver.name == "serial.benecheck"
+
+
+@pytest.mark.parametrize(
+    ("usb_id", "named", "driver"),
+    [
+        ("0590:00ab", "", "serial.omron_hbp"),
+        ("1a86:7523", "", None),  # anybody's adapter
+        ("1a86:7523", "serial.and_tm", "serial.and_tm"),
+        ("1a86:7523", "serial.terumo", "serial.terumo"),
+        ("0590:00ab", "serial.terumo", "serial.terumo"),
+    ],
+)
+def test_a_tunnel_monitor_is_known_by_its_usb_port_or_by_the_settings(usb_id: str, named: str, driver) -> None:
+    sighting = Sighting(transport="serial", address="1-1.2", usb_id=usb_id, driver=named)
+    recognised = recognise(sighting)
+    assert (recognised and recognised.name) == driver
 
 
 def test_every_driver_says_where_it_comes_from_and_what_proves_it() -> None:
