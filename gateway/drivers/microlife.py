@@ -10,7 +10,9 @@ from gateway.conversation import (
     Context,
     Driver,
     Garbled,
+    Lost,
     Record,
+    Refused,
     Sighting,
     Step,
     Talk,
@@ -54,7 +56,10 @@ def talk(context: Context) -> Talk:
     if context.set_clock_to is not None:
         yield from _set_clock(line, context.set_clock_to)
     yield from line.end()
-    yield from write(COMMANDS, frames.request(Op.DISCONNECT))
+    try:
+        yield from write(COMMANDS, frames.request(Op.DISCONNECT))
+    except (Refused, Lost):
+        return  # it went by itself
 
 
 def _records(answer: frames.Frame, slot: str) -> Step[None]:
@@ -98,12 +103,12 @@ class _Line:
 
 
 def record_of(it: frames.Result, slot: str) -> Record | NoReading:
-    """The reading in a record; its key is its user, its minute and its numbers."""
+    """The reading in a record; its key is its minute and its numbers."""
     made = cuff.record_of(
         it.systolic,
         it.diastolic,
         it.pulse,
-        key=f"{it.time.isoformat()}#{slot}#{it.systolic}/{it.diastolic}/{it.pulse}",
+        key=f"{it.time.isoformat()}#{it.systolic}/{it.diastolic}/{it.pulse}",
         at=it.time,
         flags=it.flags,
     )
@@ -119,8 +124,7 @@ DRIVER = Driver(
     source="derdilla/blood-pressure-monitor-fl microlife_protocol.dart, after joergmlpts/blood-pressure-monitor; "
     "markchuang56/iOS-Demo MicroLife.m (A6).",
     quirks="Two layouts of a record, told apart by the second byte of an answer: 3A ten bytes, 31 (A6) seven, "
-    "with the month in the top bits of day and hour. Two equal results of one user within one minute are one "
-    "reading.",
+    "with the month in the top bits of day and hour. Two equal results within one minute are one reading.",
     proven_by="One captured acknowledgement and one captured answer about the user (A6), commands with true sums; "
     "each layout of a record from one app only, with no captured record; transcripts written by hand, a virtual "
     "cuff. That an A6 takes a request for records without a time, and its name, are assumptions.",

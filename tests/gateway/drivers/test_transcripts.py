@@ -78,7 +78,15 @@ def test_a_glucose_memory_read_in_two_conversations_is_read_once() -> None:
 
 @pytest.mark.parametrize(
     "driver",
-    ["ble.blood_pressure", "ble.benecheck", "ble.thermometer", "ble.sinocare", "ble.bioland", "ble.and_ua651"],
+    [
+        "ble.blood_pressure",
+        "ble.benecheck",
+        "ble.yonker",
+        "ble.thermometer",
+        "ble.sinocare",
+        "ble.bioland",
+        "ble.and_ua651",
+    ],
 )
 def test_a_record_told_twice_is_one_reading(driver: str) -> None:
     first = _readings(FOLDER / driver / "hangs_up.txt", 1)
