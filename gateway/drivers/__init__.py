@@ -27,6 +27,7 @@ from gateway.drivers import (
     omron,
     omron_hbp,
     pangao,
+    raycome,
     sinocare,
     taidoc,
     terumo,
@@ -58,6 +59,7 @@ DRIVERS: tuple[Driver, ...] = (
     and_tm.DRIVER,
     terumo.DRIVER,
     bioland.DRIVER,
+    raycome.DRIVER,
 )
 """The first that recognises a sighting has it, so the particular stand before the general."""
 

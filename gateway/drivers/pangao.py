@@ -14,7 +14,6 @@ from gateway.conversation import (
     Talk,
     emit,
     note,
-    remember,
     write,
 )
 from gateway.drivers import pangao_frames as frames
@@ -23,6 +22,7 @@ from gateway.drivers.ble_line import Line, open_line, say
 from gateway.drivers.cuff import record_of
 from gateway.drivers.framing import Framer, next_frame
 from gateway.drivers.pangao_frames import ANYBODY, EVERYBODY, Command, Frame
+from gateway.drivers.untimed import Untimed
 
 SERVICE = "00005970-6d75-4753-5053-676e6f6c7553"
 LINE = Line(listen="02005970-6d75-4753-5053-676e6f6c7553", say=("01005970-6d75-4753-5053-676e6f6c7553",))
@@ -57,7 +57,7 @@ def talk(context: Context) -> Talk:
         yield from say(line, frames.request(EVERYBODY, Command.HELLO))
         yield from cuff.hear(LISTEN_TIMEOUT_S)
     except Lost:
-        if not cuff.results:  # to hang up after a result is to have finished
+        if not cuff.results.count:  # to hang up after a result is to have finished
             raise
 
 
@@ -75,18 +75,14 @@ def talk_wire(context: Context) -> Talk:
 
 
 class _Cuff:
-    """What one cuff tells. Its results have neither time nor number, and may be told again and again: one that is
-    the last one word for word counts once, unless a measurement was seen going on between the two. One that is
-    `asked` repeats its last result to everybody: what was not seen being taken is of an unknown time.
-    """
+    """What one cuff tells. One that is `asked` repeats its last result to everybody: what was not seen being taken
+    is of an unknown time."""
 
     def __init__(self, line: Line, last: str | None, *, asked: bool = False) -> None:
         self.heard = 0  # frames
-        self.results = 0
-        self._under_way = False
+        self.results = Untimed(last)
         self._asked = asked
         self._line = line
-        self._last = last
         self._framer = Framer(frames.cut)
         self._skipped = 0
 
@@ -111,22 +107,18 @@ class _Cuff:
             case Command.RESULT:
                 yield from self._result(it)
             case _ if it.length in (frames.STATE_BYTES, frames.PRESSURE_BYTES):
-                self._under_way = True
+                self.results.going_on()
 
     def _result(self, it: Frame) -> Step[None]:
-        self.results += 1
-        seen, self._under_way = self._under_way, False
-        name = it.data.hex()
-        if name == self._last and not seen:
+        if not self.results.is_new(it.data):
             return
-        self._last = name
-        made = reading_of(it) if seen or not self._asked else NoReading(why="result_of_unknown_time")
-        match made:
+        unknown_time = self._asked and not self.results.seen
+        match NoReading(why="result_of_unknown_time") if unknown_time else reading_of(it):
             case NoReading(why=why):
                 yield from note("error", why)
-            case Record():
-                yield from emit(made)
-        yield from remember(name)
+            case Record() as record:
+                yield from emit(record)
+        yield from self.results.keep()
 
 
 def reading_of(it: Frame) -> Record | NoReading:

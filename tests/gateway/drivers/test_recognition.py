@@ -42,6 +42,8 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("00005970-6d75-4753-5053-676e6f6c7553"), "ble.pangao"),
         (_sighting(name="ClinkBlood"), "ble.pangao"),
         (_sighting("1000", name="Bioland-BGM"), "ble.bioland"),
+        (_sighting("fff0", name="RBP-9804"), "ble.raycome"),
+        (_sighting("fff0", name="PC_300SNT"), None),  # the same module in another maker's cuff
         (_sighting("1808", "180a", name="FORA 6 CONNECT"), "ble.taidoc"),  # its glucose service carries nothing
         (_sighting("1810", name="TAIDOC TD3128"), "ble.taidoc"),
         (_sighting("00001523-1212-efde-1523-785feabcd123"), "ble.taidoc"),
