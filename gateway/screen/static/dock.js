@@ -3,6 +3,8 @@
 "use strict";
 
 const SILENT_MS = 40000; // The gateway speaks at least every 15 s; after two missed turns a value may be stale.
+const ANSWER_MS = 10000; // A form that is not answered by then was not taken.
+const PRESS_MS = 1500; // No finger rests longer on a button, and an emergency may be waiting.
 const MM_PER_PX = 25.4 / 96;
 const page = document.body.dataset;
 const board = document.getElementById("board");
@@ -10,11 +12,17 @@ const away = document.getElementById("away");
 const scan = document.getElementById("scan");
 const code = document.getElementById("code");
 const answer = document.getElementById("answer");
+let events;
 let heard = performance.now();
 let ahead = Number(page.now) - performance.now(); // The gateway's clock; this browser's own may be wrong.
 let sending = Promise.resolve();
+let pressed = false; // A finger is down: what it touches must not be changed under it.
+let next = ""; // what came meanwhile
+let over = 0; // the rest whose end was looked at
 
 function show(html) {
+  next = pressed ? html : "";
+  if (pressed) return;
   if (board.dataset.html !== html) {
     const held = board.contains(document.activeElement) ? document.activeElement.id : "";
     const open = [...board.querySelectorAll("details[open][id]")].map((one) => one.id);
@@ -44,14 +52,20 @@ function focusScanner() {
 function countDown() {
   const left = document.getElementById("left");
   if (!left) return;
-  const seconds = Math.max(0, Math.ceil((Number(left.dataset.until) - performance.now() - ahead) / 1000));
+  const until = Number(left.dataset.until);
+  const seconds = Math.max(0, Math.ceil((until - performance.now() - ahead) / 1000));
   left.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+  if (seconds || over === until) return;
+  over = until;
+  listen(); // What comes after the rest is the gateway's to say.
 }
 
 function listen() {
-  const events = new EventSource(page.events);
+  events?.close();
+  events = new EventSource(page.events);
   events.addEventListener("clock", (event) => {
     ahead = Number(event.data) - performance.now();
+    if (ahead + performance.now() < over) over = 0;
   });
   events.addEventListener("board", (event) => {
     heard = performance.now();
@@ -66,7 +80,8 @@ function listen() {
 
 async function send(action, body, opens) {
   try {
-    const response = await fetch(action, { method: "POST", body, headers: { Accept: "application/json" } });
+    const headers = { Accept: "application/json" };
+    const response = await fetch(action, { method: "POST", body, headers, signal: AbortSignal.timeout(ANSWER_MS) });
     answer.textContent = response.ok ? "" : (await response.json()).message;
     if (response.ok && opens && page.page !== "dock") location.href = page.dock;
   } catch {
@@ -85,6 +100,17 @@ document.addEventListener("submit", (event) => {
   code.value = "";
   code.focus({ preventScroll: true });
 });
+function press() {
+  pressed = true;
+  setTimeout(release, PRESS_MS);
+}
+function release() {
+  pressed = false;
+  setTimeout(() => next && show(next)); // after the click that this makes
+}
+document.addEventListener("pointerdown", press);
+document.addEventListener("pointerup", release);
+document.addEventListener("pointercancel", release);
 document.addEventListener("click", (event) => {
   if (event.target.closest("[data-print]")) print();
   if (!event.target.closest("a, button, input, summary")) code.focus({ preventScroll: true });

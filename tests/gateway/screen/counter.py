@@ -15,8 +15,7 @@ from cloud.demo.servers import free_port
 from gateway.board import Board
 from gateway.clinical import library
 from gateway.config import Slot
-from gateway.counter import Counter as Picture
-from gateway.counter import at_counter, rules_here
+from gateway.counter import rules_here
 from gateway.health import Health
 from gateway.meters import Meters
 from gateway.screen.app import Dock, create_app
@@ -39,11 +38,10 @@ class Counter:
         self.unsent = 0
         self.disk_free_mb = 1000
         numbers = count(1)
-        self.readings: list[Reading] = []
         self.answers: list[Answer] = []
         self.meters = Meters()
         self.visits = Visits({slot.name: slot.meters for slot in slots})
-        self.board = Board(self.visits, clock=lambda: self.now, unsent=lambda: self.unsent)
+        self.board = Board(self.visits, clock=lambda: self.now, unsent=lambda: self.unsent, rules=RULES)
         self.app = create_app(
             Dock(
                 board=self.board,
@@ -52,27 +50,20 @@ class Counter:
                 health=self.health,
                 clock=lambda: self.now,
                 new_id=lambda: UUID(int=next(numbers)),
-                counter=self.at,
+                counter=self.board.counter,
                 answer=self.answer,
                 meters=self.meters,
                 language=language,
             )
         )
 
-    def at(self, slot: str) -> Picture:
-        here = [one for one in self.readings if self._slot_of(one) == slot]
-        visit = self.visits.at(slot, self.now)
-        return at_counter(slot, visit, here, self.answers, self.now, rules=RULES)
-
-    def _slot_of(self, reading: Reading) -> str | None:
-        return reading.visit.slot if reading.visit else self.visits.slot_of(reading.device.address)
-
     async def answer(self, answer: Answer) -> None:
+        """On the disk, so to speak."""
         self.answers.append(answer)
+        self.board.answered(answer)
 
     def measured(self, reading: Reading) -> Reading:
         """A meter was read: as docking does it."""
-        self.readings.append(reading)
         self.board.saved(reading)
         return reading
 

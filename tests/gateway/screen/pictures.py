@@ -3,21 +3,16 @@
 With a FOLDER it takes every scene, wide and narrow, for whoever wants to look at them before calling one done.
 """
 
-import shutil
 import sys
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.gateway.screen.browsing import CHROMIUM, COUNTER, FLAGS, NARROW, looking
 from tests.gateway.screen.counter import Counter, Served
 from tests.gateway.screen.scenes import SCENES
 
 PICTURES = Path(__file__).resolve().parents[3] / "gateway" / "screen" / "pictures"
-COUNTER, NARROW = (1024, 600), (390, 844)
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-)
 IN_README = {
     "counter": ("meal", "rest", "third", "average", "symptoms", "emergency", "meters", "slip"),
     "narrow": ("meal", "emergency"),
@@ -31,7 +26,7 @@ def main(folder: Path | None, language: str) -> int:
     into = folder or PICTURES
     into.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         for size, pixels in (("counter", COUNTER), ("narrow", NARROW)):
             for name in wanted[size]:
                 _take(browser, name, pixels, into / f"{name}-{size}.png", language)
@@ -45,13 +40,8 @@ def _take(browser: Browser, name: str, pixels: tuple[int, int], path: Path, lang
     counter.board.link("up")
     counter.board.transport("ble", "ok")
     scene(counter)
-    with Served(counter) as served:
-        width, height = pixels
-        page = browser.new_page(viewport={"width": width, "height": height}, locale="zh-CN")
-        page.goto(served.url + address)
-        page.wait_for_selector("#board[data-html]")
+    with Served(counter) as served, looking(browser, served, address, pixels) as page:
         page.screenshot(path=path, full_page=True)
-        page.close()
 
 
 if __name__ == "__main__":
