@@ -28,8 +28,8 @@ from gateway.simulators.meter import Characteristic, Declined, Outgoing, Securit
 ADVERTISING_INTERVAL_MS = 60.0
 """Meters advertise every 20 to 100 ms right after a measurement; much slower and a demo feels asleep."""
 MEASUREMENTS = frozenset({"2a18", "2a35", "2a1c"})
-"""The channels of what was stored, besides a meter's own `measurement_channels`: they count for `delivered` and for
-`Faults.lose_link_after`."""
+"""The channels of what was stored, besides a meter's own `measurement_channels`: they count for `delivered` and
+for `Faults.lose_link_after`."""
 
 _PROPERTIES = {
     "read": BumbleCharacteristic.Properties.READ,
