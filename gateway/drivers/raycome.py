@@ -117,7 +117,7 @@ def decode(data: bytes) -> dict[str, Any]:
     """A Raycome frame as fields; raises Garbled: truncated, grammar, length, datetime_range."""
     if data == bytes([READY]):
         return {"type": READY, "type_name": "ready"}
-    if not data.startswith(HEAD[: max(len(data), 1)]):
+    if data[:2] != HEAD[: len(data)]:
         raise Garbled("grammar")
     size = _size(data)
     if size < 0:
