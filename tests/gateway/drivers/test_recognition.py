@@ -33,6 +33,7 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("cdeacd80-5235-4c07-8846-93a37ee6b86d", name="YK-IBPA1"), "ble.yonker"),
         (_sighting("cdeacd80-5235-4c07-8846-93a37ee6b86d", name="BleModuleA"), None),  # an oximeter
         (_sighting("fff0", name="BP3GY1-2N"), "ble.microlife"),
+        (_sighting("00010203-0405-0607-0809-0a0b0c0d1910", name="PoctorM3102"), "ble.poctor"),
         (_sighting(name="A6 BT"), "ble.microlife"),
         (_sighting(transport="serial"), None),
         (_sighting("ffe0", name="Sinocare"), "ble.sinocare"),
@@ -48,6 +49,8 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("1810", name="TAIDOC TD3128"), "ble.taidoc"),
         (_sighting("00001523-1212-efde-1523-785feabcd123"), "ble.taidoc"),
         (_sighting("ffe0", name="LPM311"), "ble.lpm311"),
+        (_sighting("fee0", name="2782WBC1987(C)"), "ble.bionime"),
+        (_sighting("fee0", name="Mi Smart Band 6"), None),  # the same service
         (_sighting("180d", name="heart rate strap"), None),
         (_sighting("1808", transport="serial"), None),
         (_sighting(name="CardioChek PA", transport="serial"), "serial.cardiochek"),

@@ -82,6 +82,7 @@ def test_a_glucose_memory_read_in_two_conversations_is_read_once() -> None:
         "ble.blood_pressure",
         "ble.benecheck",
         "ble.yonker",
+        "ble.poctor",
         "ble.thermometer",
         "ble.sinocare",
         "ble.bioland",
