@@ -59,6 +59,7 @@ DRIVERS: tuple[Driver, ...] = (
     sinocare.DRIVER,
     lepu_lpm311.DRIVER,
     bionime.DRIVER,
+    bionime.DRIVER,
     pangao.DRIVER,
     pangao.WIRE_DRIVER,
     astm.DRIVER,
