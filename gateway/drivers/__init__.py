@@ -21,6 +21,7 @@ from gateway.drivers import (
     ble_glucose,
     ble_thermometer,
     ble_time,
+    blt,
     cardiochek,
     ieee11073,
     lepu_lpm311,
@@ -59,7 +60,6 @@ DRIVERS: tuple[Driver, ...] = (
     sinocare.DRIVER,
     lepu_lpm311.DRIVER,
     bionime.DRIVER,
-    bionime.DRIVER,
     pangao.DRIVER,
     pangao.WIRE_DRIVER,
     astm.DRIVER,
@@ -71,6 +71,7 @@ DRIVERS: tuple[Driver, ...] = (
     lifescan_ultra2.DRIVER,
     lifescan_ultraeasy.DRIVER,
     lifescan_verio.DRIVER,
+    blt.DRIVER,
 )
 """The first that recognises a sighting has it, so the particular stand before the general."""
 

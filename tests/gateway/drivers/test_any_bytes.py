@@ -87,9 +87,10 @@ CHANNELS = (
     "ffb1",
     "00001524-1212-efde-1523-785feabcd123",
     "fee2",
-    "fee2",
     "02005970-6d75-4753-5053-676e6f6c7553",
     "ff01",
+    "fff4",
+    "af9df7a3-e595-11e3-96b4-0002a5d5c51b",
 )
 ARRIVALS = st.builds(Arrived, st.sampled_from(CHANNELS), FRAMES)
 ANSWERS = st.one_of(

@@ -44,6 +44,7 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting(name="ClinkBlood"), "ble.pangao"),
         (_sighting("1000", name="Bioland-BGM"), "ble.bioland"),
         (_sighting("fff0", name="RBP-9804"), "ble.raycome"),
+        (_sighting("fff0", name="BLT_WBP"), "ble.blt"),
         (_sighting("fff0", name="PC_300SNT"), None),  # the same module in another maker's cuff
         (_sighting("1808", "180a", name="FORA 6 CONNECT"), "ble.taidoc"),  # its glucose service carries nothing
         (_sighting("1810", name="TAIDOC TD3128"), "ble.taidoc"),
@@ -51,13 +52,14 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("ffe0", name="LPM311"), "ble.lpm311"),
         (_sighting("fee0", name="2782WBC1987(C)"), "ble.bionime"),
         (_sighting("fee0", name="Mi Smart Band 6"), None),  # the same service
-        (_sighting("fee0", name="2782WBC1987(C)"), "ble.bionime"),
-        (_sighting("fee0", name="Mi Smart Band 6"), None),  # the same service
         (_sighting("180d", name="heart rate strap"), None),
         (_sighting("1808", transport="serial"), None),
         (_sighting(name="CardioChek PA", transport="serial"), "serial.cardiochek"),
         (_sighting(name="OMRON HBP-9030", transport="serial"), "serial.omron_hbp"),
         (Sighting(transport="serial", address="usb-1", driver="serial.astm"), "serial.astm"),
+        (_sighting("af9df7a1-e595-11e3-96b4-0002a5d5c51b", name="OneTouch Z7QX"), "ble.lifescan"),
+        (_sighting(name="OneTouch Z7QX"), "ble.lifescan"),
+        (Sighting(transport="serial", address="usb-1", driver="serial.lifescan_ultra2"), "serial.lifescan_ultra2"),
     ],
 )
 def test_a_meter_goes_to_the_driver_that_understands_it(sighting: Sighting, driver: str | None) -> None:
