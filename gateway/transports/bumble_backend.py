@@ -32,6 +32,9 @@ _PROPERTIES: tuple[tuple[CharacteristicPropertyName, int], ...] = (
     ("indicate", 0x20),
 )
 
+LARGEST_MTU = 517
+"""What BlueZ asks every meter for: a notification may then carry more than 20 bytes."""
+
 
 class Typist(PairingDelegate):
     """The gateway's side of pairing: types the passkey kept for this meter, or has no keyboard at all."""
@@ -144,6 +147,7 @@ class BumbleClient(BaseBleakClient):
         self._connection = connection
         self._peer = Peer(connection)
         try:
+            await self._peer.request_mtu(LARGEST_MTU)
             if await self._is_bonded():
                 await self._encrypt(connection)
             await self._discover(self._peer)

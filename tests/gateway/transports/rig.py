@@ -28,8 +28,10 @@ from gateway.simulators.bumble_meter import BumbleMeter
 from gateway.simulators.glucose_meter import GlucoseMeter
 from gateway.simulators.line import BleLine
 from gateway.simulators.meter import VirtualMeter
+from gateway.simulators.omron_cuff import OmronCuff
 from gateway.simulators.pressure_cuff import PressureCuff
 from gateway.simulators.thermometer import Thermometer
+from gateway.simulators.ua651_cuff import Ua651
 from gateway.transports.ble import Backend, Ble
 from gateway.transports.bumble_backend import BumbleClient, BumbleScanner, Typist
 
@@ -53,6 +55,14 @@ def pressure_cuff(**options) -> PressureCuff:
 
 def thermometer(**options) -> Thermometer:
     return Thermometer(name="VTH", address="C4:5E:00:00:00:03", now=noon, **options)
+
+
+def omron_cuff(**options) -> OmronCuff:
+    return OmronCuff(name="BLESmart_1", address="C4:5E:00:00:00:08", now=noon, **options)
+
+
+def ua651(**options) -> Ua651:
+    return Ua651(address="C4:5E:00:00:00:09", now=noon, **options)
 
 
 def sinocare_meter(line: sinocare.SinocareMeter) -> BleLine:
