@@ -25,6 +25,7 @@ from cloud.crm.members.persons import Member
 from cloud.crm.tasks.raising import NewTask, Reason, answer, raise_tasks, task_id, withdraw
 from cloud.ingest import casebook
 from cloud.ingest.casebook import Case, KnownTask
+from cloud.ledger import answers
 from gateway.clinical import Fact, Finding, Measurement, Repeat, Rule, Severity, facts, judge, signed, vocabulary
 from gateway.wire.vocabulary import Kind, OffScale
 
@@ -52,6 +53,10 @@ def assess(
     """
     active = [rule for rule in rules if signed(rule)] if production else list(rules)
     cases = casebook.lock_readings(connection, chain_id, reading_ids)
+    said = answers.about(connection, chain_id, reading_ids)
+    if answers.apply(connection, chain_id, said, now):
+        cases = casebook.lock_readings(connection, chain_id, reading_ids)
+    cases = casebook.with_symptoms(cases, answers.symptoms(said))
     owners = {case.owner_id for case in cases if case.owner_id is not None}
     casebook.lock_members(connection, chain_id, owners)
     members = persons.known(connection, chain_id, owners, now)

@@ -7,7 +7,7 @@ this is the one place outside the CRM that reads a table of its own.
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -74,6 +74,16 @@ def lock_readings(connection: Connection, chain_id: str, reading_ids: Collection
         .with_for_update(key_share=True)
     )
     return sorted((_case(row) for row in rows), key=lambda case: (case.taken_at, case.id))
+
+
+def with_symptoms(cases: Iterable[Case], symptoms: Mapping[UUID, frozenset[str]]) -> list[Case]:
+    """`cases` with what was asked about them at the dock."""
+    return [
+        replace(case, measurement=replace(case.measurement, symptoms=symptoms[case.id]))
+        if case.measurement is not None and case.id in symptoms
+        else case
+        for case in cases
+    ]
 
 
 def lock_members(connection: Connection, chain_id: str, member_ids: Collection[UUID]) -> None:

@@ -20,13 +20,14 @@ from cloud.crm.fleet import registry as fleet
 from cloud.crm.fleet.registry import Heard, Place
 from cloud.crm.members import directory
 from cloud.ingest.attribution import Evidence, attribute
-from cloud.ledger import dead_letters, store
+from cloud.ledger import answers, dead_letters, store
+from cloud.ledger.answers import NewAnswer
 from cloud.ledger.dead_letters import Letter
 from cloud.ledger.store import NewReading
 from cloud.ledger.words import Reader
 from gateway.wire import codec, topics
 from gateway.wire.codec import Undecodable
-from gateway.wire.messages import Outcome, Reading, Receipt, Status
+from gateway.wire.messages import Answer, Outcome, Reading, Receipt, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +48,13 @@ class Message:
     gateway: str | None
     batch_id: UUID | None = None
     readings: tuple[tuple[Reading, bytes], ...] = ()
+    answers: tuple[tuple[Answer, bytes], ...] = ()
     status: Status | None = None
     letters: tuple[Letter, ...] = ()
 
 
 class _Part(NamedTuple):
-    """A message with readings for one chain's ledger, its position, and the store it comes from."""
+    """A message with something for one chain's ledger, its position, and the store it comes from."""
 
     position: int
     store_id: str
@@ -79,14 +81,15 @@ def keep(connection: Connection, messages: Sequence[Message], now: datetime) -> 
     """The other half of `accept`; may be tried again with the same messages."""
     places = fleet.places(connection, {message.gateway for message in messages if message.gateway})
     taken = [_of_known_gateways(message, places) for message in messages]
-    stored: Counter[int] = Counter()  # position of the message -> readings that are new
+    stored: Counter[int] = Counter()  # position of the message -> readings and answers that are new
     by_chain: defaultdict[str, list[_Part]] = defaultdict(list)
     for position, message in enumerate(taken):
-        if message.readings and message.gateway:
+        if message.gateway and (message.readings or message.answers):
             place = places[message.gateway]
             by_chain[place.chain_id].append(_Part(position, place.store_id, message))
     for chain_id, parts in sorted(by_chain.items()):
         stored.update(_store(connection, chain_id, parts, now))
+        stored.update(_store_answers(connection, chain_id, parts))
     _remember_statuses(connection, taken, now)
     dead_letters.put(connection, [letter for message in taken for letter in message.letters])
     return [_receipt(message, stored[position]) for position, message in enumerate(taken)]
@@ -97,9 +100,9 @@ def _receipt(message: Message, stored: int) -> Receipt | None:
         return None
     return Receipt(
         batch=message.batch_id,
-        outcome=Outcome.ACCEPTED if message.readings else Outcome.SET_ASIDE,
+        outcome=Outcome.ACCEPTED if message.readings or message.answers else Outcome.SET_ASIDE,
         stored=stored,
-        known=len(message.readings) - stored,
+        known=len(message.readings) + len(message.answers) - stored,
         set_aside=len(message.letters),
         reason=message.letters[0].error if message.letters else "",
     )
@@ -132,7 +135,14 @@ def _read_batch(delivery: Delivery, gateway: str, batch_id: UUID) -> Message:
             letters.append(_letter(replace(message, delivery=part), reading.error, reading.detail))
         else:
             readings.append((reading, bytes(raw)))
-    return replace(message, readings=tuple(readings), letters=tuple(letters))
+    said = []
+    for raw, answer in zip(envelope.answers, codec.decode_answers(envelope), strict=True):
+        if isinstance(answer, Undecodable):
+            part = replace(delivery, payload=codec.with_only(envelope, answers=[raw]))
+            letters.append(_letter(replace(message, delivery=part), answer.error, answer.detail))
+        else:
+            said.append((answer, bytes(raw)))
+    return replace(message, readings=tuple(readings), answers=tuple(said), letters=tuple(letters))
 
 
 def _read_status(delivery: Delivery, gateway: str | None) -> Message:
@@ -154,7 +164,7 @@ def _of_known_gateways(message: Message, places: Mapping[str, Place]) -> Message
     if message.gateway is None or message.gateway in places:
         return message
     letter = _letter(message, "unknown_gateway", "register the gateway, then replay this letter")
-    return replace(message, readings=(), status=None, letters=(letter,))
+    return replace(message, readings=(), answers=(), status=None, letters=(letter,))
 
 
 def _letter(message: Message, error: str, detail: str) -> Letter:
@@ -175,6 +185,8 @@ def _letter(message: Message, error: str, detail: str) -> Letter:
 def _store(connection: Connection, chain_id: str, parts: Sequence[_Part], now: datetime) -> Iterator[int]:
     """Stores and attributes; yields, for each new reading, the position of the message that brought it first."""
     coming = [reading for part in parts for reading, _ in part.message.readings]
+    if not coming:
+        return
     visitors = directory.by_code(connection, chain_id, {r.visit.code for r in coming if r.visit is not None})
     known = meters.known(connection, chain_id, {r.device.key for r in coming})
     rows = [row for part in parts for row in _attributed(part, visitors, known)]
@@ -190,6 +202,24 @@ def _store(connection: Connection, chain_id: str, parts: Sequence[_Part], now: d
     live.announce(connection, chain_id=chain_id, store_ids=stores, what="reading")
     brought_by = [part.position for part in parts for _ in part.message.readings]
     yield from (brought_by[place] for place in places)
+
+
+def _store_answers(connection: Connection, chain_id: str, parts: Sequence[_Part]) -> Iterator[int]:
+    """Keeps what was said at docks; yields, for each new answer, the position of the message that brought it."""
+    new = [
+        (
+            part.position,
+            NewAnswer(store_id=part.store_id, gateway_id=part.message.gateway, answer=answer, body=body),
+        )
+        for part in parts
+        if part.message.gateway is not None
+        for answer, body in part.message.answers
+    ]
+    fresh = [new[place] for place in answers.insert_once(connection, chain_id, [one for _, one in new])]
+    # Also where the reading is not there yet: whichever of the two is committed last, `assess` looks after it.
+    about = {one.answer.reading for _, one in fresh}
+    store.enqueue(connection, Reader.ASSESS, chain_id, about)
+    yield from (position for position, _ in fresh)
 
 
 def _attributed(

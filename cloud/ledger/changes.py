@@ -90,24 +90,59 @@ def correct_meal(
         raise Refused(Refusal.HAS_NO_MEAL, reading_id)
     if row.purpose != Purpose.PATIENT:
         raise Refused(Refusal.NOT_A_PATIENT_READING, reading_id)
-    if row.meal == meal:
-        return
+    if row.meal != meal:
+        _state_meal(connection, chain_id, row, meal, by_staff=by_staff, at=at)
+        _tell(connection, chain_id, [row], {row.member_id}, what="reading")
+
+
+def answer_meal(
+    connection: Connection, chain_id: str, reading_id: UUID, meal: Meal, answer_id: UUID, at: datetime
+) -> bool:
+    """The same, said at the dock; returns whether it changed anything. `assess` calls it, and judges anew itself.
+
+    Nothing changes where staff have said in the CRM when it was, or where the reading has no meal.
+    """
+    (row,) = _lock(connection, chain_id, [reading_id])
+    if row.kind != Kind.GLUCOSE or row.purpose != Purpose.PATIENT or row.meal == meal:
+        return False
+    if connection.execute(_BY_STAFF, {"chain_id": chain_id, "reading_id": reading_id}).first() is not None:
+        return False
+    _state_meal(connection, chain_id, row, meal, by_answer=answer_id, at=at)
+    _tell(connection, chain_id, [row], {row.member_id}, what="reading", readers=(Reader.PROJECT,))
+    return True
+
+
+_BY_STAFF = select(meal_corrections.c.seq).where(
+    meal_corrections.c.chain_id == bindparam("chain_id"),
+    meal_corrections.c.reading_id == bindparam("reading_id"),
+    meal_corrections.c.by_staff.is_not(None),
+)
+
+
+def _state_meal(
+    connection: Connection,
+    chain_id: str,
+    row: _AnyRow,
+    meal: Meal,
+    *,
+    by_staff: UUID | None = None,
+    by_answer: UUID | None = None,
+    at: datetime,
+) -> None:
     connection.execute(
         insert(meal_corrections).values(
             chain_id=chain_id,
-            reading_id=reading_id,
+            reading_id=row.id,
             was=row.meal,
             meal=meal.value,
             by_staff=by_staff,
+            by_answer=by_answer,
             at=at.astimezone(UTC),
         )
     )
     connection.execute(
-        update(readings)
-        .where(readings.c.chain_id == chain_id, readings.c.id == reading_id)
-        .values(meal=meal.value)
+        update(readings).where(readings.c.chain_id == chain_id, readings.c.id == row.id).values(meal=meal.value)
     )
-    _tell(connection, chain_id, [row], {row.member_id}, what="reading")
 
 
 def attribute(
@@ -200,12 +235,18 @@ def _lock(connection: Connection, chain_id: str, reading_ids: Collection[UUID]) 
 
 
 def _tell(
-    connection: Connection, chain_id: str, changed: Sequence[_AnyRow], owners: set[UUID | None], *, what: str
+    connection: Connection,
+    chain_id: str,
+    changed: Sequence[_AnyRow],
+    owners: set[UUID | None],
+    *,
+    what: str,
+    readers: Sequence[Reader] = (Reader.ASSESS, Reader.PROJECT),
 ) -> None:
     """Leaves the readers work, and refreshes the pages of where it was measured and of where its owners belong."""
     if changed:
         ids = [row.id for row in changed]
-        enqueue(connection, (Reader.ASSESS, Reader.PROJECT), chain_id, ids)
+        enqueue(connection, readers, chain_id, ids)
         homes = directory.homes(connection, chain_id, {owner for owner in owners if owner is not None})
         stores = {row.store_id for row in changed} | set(homes.values())
         live.announce(connection, chain_id=chain_id, store_ids=stores, what=what)

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     DateTime,
     Identity,
@@ -78,9 +79,29 @@ meal_corrections = Table(
     Column("reading_id", Uuid, nullable=False),
     Column("was", Text, nullable=False),
     Column("meal", Text, nullable=False),
-    Column("by_staff", Uuid, nullable=False),
+    Column("by_staff", Uuid),  # in the CRM
+    Column("by_answer", Uuid),  # at the dock
     Column("at", DateTime(timezone=True), nullable=False),
     PrimaryKeyConstraint("chain_id", "reading_id", "seq"),
+    CheckConstraint("(by_staff IS NULL) <> (by_answer IS NULL)", name="by_somebody"),
+)
+
+answers = Table(
+    # Append only: what people said at a dock. Without a foreign key: an answer may come before its reading.
+    "answers",
+    metadata,
+    Column("seq", BigInteger, Identity(always=True), nullable=False),
+    Column("chain_id", Text, nullable=False),
+    Column("id", Uuid, nullable=False),
+    Column("store_id", Text, nullable=False),
+    Column("gateway_id", Text, nullable=False),
+    Column("reading_id", Uuid, nullable=False),
+    Column("what", Text, nullable=False),  # meal, symptoms, first_aid
+    Column("body", JSON, nullable=False),  # the wire Answer, to the letter as it came
+    Column("stored_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("applied_at", DateTime(timezone=True)),  # null: its reading is not here yet
+    PrimaryKeyConstraint("chain_id", "id"),
+    Index("ix_answers_reading", "chain_id", "reading_id", "seq"),
 )
 
 dead_letters = Table(

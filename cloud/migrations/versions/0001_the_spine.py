@@ -138,14 +138,33 @@ def upgrade() -> None:
         postgresql_where=sa.text("by_staff IS NOT NULL"),
     )
     op.create_table(
+        "answers",
+        sa.Column("seq", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("chain_id", sa.Text(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("store_id", sa.Text(), nullable=False),
+        sa.Column("gateway_id", sa.Text(), nullable=False),
+        sa.Column("reading_id", sa.Uuid(), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("body", postgresql.JSON(astext_type=sa.Text()), nullable=False),
+        sa.Column("stored_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("applied_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("chain_id", "id", name=op.f("pk_answers")),
+    )
+    op.create_index("ix_answers_reading", "answers", ["chain_id", "reading_id", "seq"], unique=False)
+    op.create_table(
         "meal_corrections",
         sa.Column("seq", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("chain_id", sa.Text(), nullable=False),
         sa.Column("reading_id", sa.Uuid(), nullable=False),
         sa.Column("was", sa.Text(), nullable=False),
         sa.Column("meal", sa.Text(), nullable=False),
-        sa.Column("by_staff", sa.Uuid(), nullable=False),
+        sa.Column("by_staff", sa.Uuid(), nullable=True),
+        sa.Column("by_answer", sa.Uuid(), nullable=True),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "(by_staff IS NULL) <> (by_answer IS NULL)", name=op.f("ck_meal_corrections_by_somebody")
+        ),
         sa.PrimaryKeyConstraint("chain_id", "reading_id", "seq", name=op.f("pk_meal_corrections")),
     )
     op.create_table(
@@ -311,6 +330,8 @@ def downgrade() -> None:
     op.drop_index("ix_gateways_store", table_name="gateways")
     op.drop_table("gateways")
     op.drop_table("meal_corrections")
+    op.drop_index("ix_answers_reading", table_name="answers")
+    op.drop_table("answers")
     op.drop_index(
         "ix_attributions_by_staff", table_name="attributions", postgresql_where=sa.text("by_staff IS NOT NULL")
     )
