@@ -26,11 +26,16 @@ function show(html) {
   if (board.dataset.html !== html) {
     const held = board.contains(document.activeElement) ? document.activeElement.id : "";
     const open = [...board.querySelectorAll("details[open][id]")].map((one) => one.id);
+    const asked = board.querySelector("form[data-several]");
+    const about = asked?.elements.reading.value;
+    const switched = asked ? on(asked).map((one) => one.id) : [];
     const scrolled = board.querySelector("main")?.scrollTop ?? 0;
     board.innerHTML = html;
     board.dataset.html = html;
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (board.querySelector("main")) board.querySelector("main").scrollTop = scrolled;
+    const again = board.querySelector("form.many");
+    if (asked && again?.elements.reading.value === about) begin(again, switched);
     if (held) document.getElementById(held)?.focus({ preventScroll: true });
     countDown();
     hurry();
@@ -94,12 +99,15 @@ document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form === scan && !code.value.trim()) return code.focus();
   const body = new URLSearchParams(new FormData(form, event.submitter));
-  // One after the other, in the order they were made. The field is emptied before the answer comes: the next scan
-  // must not be appended to this one.
-  sending = sending.then(() => send(form.action, body, form === scan));
+  post(form.action, body, form === scan);
+});
+// One after the other, in the order they were made. The field is emptied before the answer comes: the next scan must
+// not be appended to this one.
+function post(action, body, opens) {
+  sending = sending.then(() => send(action, body, opens));
   code.value = "";
   code.focus({ preventScroll: true });
-});
+}
 function press() {
   pressed = true;
   setTimeout(release, PRESS_MS);
@@ -111,7 +119,46 @@ function release() {
 document.addEventListener("pointerdown", press);
 document.addEventListener("pointerup", release);
 document.addEventListener("pointercancel", release);
+// Several of the answers at once: the first touch of "more than one" turns the buttons into switches, the second one
+// sends those that are on.
+const on = (form) => [...form.querySelectorAll('[name=value][aria-pressed="true"]')];
+function several(button) {
+  const form = button.closest("form");
+  const pressed = on(form);
+  if (form.dataset.several !== "") return begin(form);
+  if (!pressed.length) return end(form);
+  const body = new URLSearchParams(new FormData(form));
+  for (const one of pressed) body.append("value", one.value);
+  post(form.action, body, false);
+}
+function begin(form, switchedOn = []) {
+  form.dataset.several = "";
+  for (const one of form.querySelectorAll('[name=value]:not([value=""])')) {
+    one.setAttribute("aria-pressed", String(switchedOn.includes(one.id)));
+  }
+  tell(form);
+}
+function end(form) {
+  delete form.dataset.several;
+  for (const one of form.querySelectorAll("[name=value]")) one.removeAttribute("aria-pressed");
+  tell(form);
+}
+function tell(form) {
+  const button = form.querySelector("[data-several]");
+  const open = form.dataset.several === "";
+  button.dataset.words ??= button.textContent;
+  button.setAttribute("aria-pressed", String(open));
+  button.textContent = open ? `${button.dataset.several} (${on(form).length})` : button.dataset.words;
+}
+
 document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button?.matches("[data-several]")) several(button);
+  if (button?.name === "value" && button.value && button.form.dataset.several === "") {
+    event.preventDefault();
+    button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+    tell(button.form);
+  }
   if (event.target.closest("[data-print]")) print();
   if (!event.target.closest("a, button, input, summary")) code.focus({ preventScroll: true });
 });

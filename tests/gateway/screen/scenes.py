@@ -27,12 +27,12 @@ def taken(counter: Counter, kind: Kind, slot: str = "counter-1", **more: Any) ->
     return counter.measured(reading(kind, counter.now, **({"visit": counter.visit(slot), "time": time} | more)))
 
 
-def sugar(counter: Counter, value: str, **more: Any) -> Reading:
+def sugar(counter: Counter, value: str, slot: str = "counter-1", **more: Any) -> Reading:
     if value in ("HI", "LO"):
         more |= {"values": {}, "off_scale": {"glucose_mmol_l": OffScale(value)}}
     else:
         more |= {"values": {"glucose_mmol_l": Decimal(value)}}
-    return taken(counter, Kind.GLUCOSE, **more)
+    return taken(counter, Kind.GLUCOSE, slot, **more)
 
 
 def pressure(counter: Counter, systolic: int, diastolic: int, pulse: int = 76, **more: Any) -> Reading:

@@ -1,0 +1,251 @@
+"""What staff are asked at the counter, and what they are warned of, in a real Chromium."""
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+
+from playwright.sync_api import Browser, expect
+
+from gateway.wire.messages import Asked
+from gateway.wire.vocabulary import Kind
+from tests.gateway.screen.browsing import arrived, follow, live, looking, scan
+from tests.gateway.screen.counter import Served
+from tests.gateway.screen.scenes import (
+    emergency,
+    low_sugar,
+    opened,
+    pressure,
+    rest,
+    second,
+    sugar,
+    symptoms,
+    taken,
+)
+
+
+def test_a_glucose_asks_for_the_meal_in_one_touch(browser: Browser, served: Served):
+    counter = served.counter
+    with looking(browser, served) as page:
+        scan(page, "M0001042")
+        expect(page.locator("#visitor")).to_be_visible()
+        measured = served.do(lambda: sugar(counter, "8.4"))
+        expect(page.locator(".digits")).to_have_text("8.4")
+        expect(page.locator(".figure .word")).to_have_count(0)  # on target for whom? nobody has said yet
+        page.locator("#choice-fasting").click()
+        expect(page.locator("#ask")).to_have_count(0)
+        expect(page.locator("#value h2")).to_have_text("血糖 · 空腹")
+        expect(page.locator(".figure .word")).to_contain_text("偏高 ↑")
+        expect(page.locator(".range")).to_have_text("参考 3.9–6.0")
+        expect(page.locator("#code")).to_be_focused()
+    (answer,) = counter.answers
+    assert (answer.reading, answer.what, answer.values) == (measured.id, Asked.MEAL, ("fasting",))
+
+
+def test_a_high_pressure_rests_is_measured_again_a_third_time_and_averaged(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: rest(counter))
+    with looking(browser, served) as page:
+        expect(page.locator("#ask h2")).to_have_text("偏高，请先休息再复测")
+        expect(page.locator("#left")).to_have_text(re.compile(r"^(5:00|4:\d\d)$"))
+
+        served.do(lambda: counter.later(minutes=5))
+        served.do(counter.board.changed)
+        expect(page.locator("#ask h2")).to_contain_text("请现在测第2次")
+
+        served.do(lambda: pressure(counter, 138, 88))
+        expect(page.locator("#ask h2")).to_contain_text("两次相差超过10，请测第3次")
+        expect(page.locator(".rows li")).to_have_count(2)
+
+        served.do(lambda: pressure(counter, 142, 90))
+        expect(page.locator("#ask")).to_have_count(0)
+        expect(page.locator("#value h2")).to_have_text("平均血压")
+        expect(page.locator(".digits")).to_have_text("144/91")
+        expect(page.locator(".rows b")).to_have_text(["152/96", "138/88", "142/90"])
+        expect(page.locator(".rows .how")).to_contain_text("3次测量的平均值")
+
+
+def test_a_rest_survives_a_reload_of_the_page(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: rest(counter))
+    with looking(browser, served) as page:
+        until = page.locator("#left").get_attribute("data-until")
+        served.do(lambda: counter.later(minutes=3))
+        page.reload()
+        live(page)
+        expect(page.locator("#left")).to_have_attribute("data-until", until)
+        expect(page.locator("#left")).to_have_text(re.compile(r"^(2:00|1:\d\d)$"))
+
+
+def test_the_page_asks_by_itself_what_comes_after_the_rest(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: rest(counter))
+    with looking(browser, served) as page:
+        expect(page.locator("#left")).to_be_visible()
+        served.do(lambda: counter.later(minutes=4, seconds=59))
+        page.reload()
+        live(page)
+        counter.now += timedelta(seconds=1)  # and nobody tells the page
+        expect(page.locator("#ask h2")).to_contain_text("请现在测第2次")
+
+
+def test_danger_signs_are_asked_in_one_touch_and_bring_the_card(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: symptoms(counter))
+    with looking(browser, served) as page:
+        expect(page.locator("#ask h2")).to_have_text("现在有没有下面的不适？")
+        page.locator("#choice-chest_pain").click()
+        expect(page.locator(".card")).to_be_visible()
+        expect(page.locator(".phone")).to_contain_text("120")
+        expect(page.locator(".card .stated")).to_have_text("自述：胸痛或胸闷")
+    assert [(one.what, one.values) for one in counter.answers] == [(Asked.SYMPTOMS, ("chest_pain",))]
+
+
+def test_no_danger_sign_is_an_answer_too(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: symptoms(counter))
+    with looking(browser, served) as page:
+        page.locator("#choice-none").click()
+        expect(page.locator("#left")).to_be_visible()  # then rest, and measure again
+        expect(page.locator(".stated")).to_have_text("自述无不适")
+    assert [(one.what, one.values) for one in counter.answers] == [(Asked.SYMPTOMS, ())]
+
+
+def test_several_danger_signs_are_touched_one_after_the_other(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: symptoms(counter))
+    with looking(browser, served) as page:
+        page.locator("#several").click()
+        page.locator("#choice-vomiting").click()
+        page.locator("#choice-severe_headache").click()
+        served.do(lambda: counter.board.link("down"))  # a change must not forget what was touched
+        expect(page.locator(".lights")).to_contain_text("云端 离线")
+        expect(page.locator("#choice-vomiting")).to_have_attribute("aria-pressed", "true")
+        page.locator("#choice-vomiting").click()  # touched by mistake
+        page.locator("#choice-eye_pain").click()
+        page.locator("#several").click()
+        expect(page.locator(".card")).to_be_visible()
+    assert [set(one.values) for one in counter.answers] == [{"severe_headache", "eye_pain"}]
+
+
+def test_an_emergency_shows_its_card_at_once_with_the_cloud_down(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: counter.board.link("down"))
+    with looking(browser, served) as page:
+        served.do(lambda: emergency(counter))
+        card = page.locator(".card")
+        expect(card).to_be_visible()
+        expect(card.locator(".phone b")).to_have_text("120")
+        assert card.locator(".phone b").evaluate("one => parseFloat(getComputedStyle(one).fontSize)") >= 96
+        expect(card.locator(".seen b")).to_have_text("232/141")
+        expect(card.locator("li")).to_have_count(5)
+        expect(card.locator(".unsigned")).to_be_visible()
+        expect(page.locator(".lights")).to_contain_text("云端 离线")
+        page.locator("#card-read").click()
+        expect(card).to_have_count(0)
+        expect(page.locator(".visit")).to_contain_text("拨打120")
+    assert counter.answers[-1].what is Asked.FIRST_AID
+
+
+def test_the_card_stays_while_its_value_goes(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: emergency(counter))
+    with looking(browser, served) as page:
+        expect(page.locator(".card .seen")).to_be_visible()
+        served.do(lambda: counter.later(seconds=61))
+        expect(page.locator(".card .seen")).to_have_count(0)
+        expect(page.locator(".card li")).to_have_count(5)
+
+
+def test_a_low_sugar_shows_its_card_and_asks_beside_it(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: low_sugar(counter))
+    with looking(browser, served) as page:
+        expect(page.locator(".card h2").first).to_contain_text("吃糖15克")
+        page.locator("#choice-cannot_swallow").click()
+        expect(page.locator(".card")).to_contain_text("低血糖,人不清醒或不能咽")
+
+
+def test_an_emergency_at_the_other_counter_is_seen_here(browser: Browser, served: Served):
+    counter = served.counter
+    with looking(browser, served) as page:
+        served.do(lambda: opened(counter, "M0002077", "counter-2"))
+        served.do(
+            lambda: taken(
+                counter,
+                Kind.BLOOD_PRESSURE,
+                "counter-2",
+                values={"systolic_mmhg": Decimal(232), "diastolic_mmhg": Decimal(141)},
+            )
+        )
+        expect(page.locator("#slot-counter-2")).to_have_text(re.compile("紧急情况"))
+        expect(page.locator(".card")).to_have_count(0)
+        follow(page, "#slot-counter-2", "/dock?slot=counter-2")
+        expect(page.locator(".card")).to_be_visible()
+
+
+def test_an_emergency_calls_whoever_looks_at_the_meters_back_to_the_dock(browser: Browser, served: Served):
+    counter = served.counter
+    with looking(browser, served, "/meters?slot=counter-1") as page:
+        served.do(lambda: emergency(counter))
+        arrived(page, "/dock?slot=counter-1")
+        expect(page.locator(".card")).to_be_visible()
+
+
+def test_two_customers_at_two_counters_do_not_mix(browser: Browser, served: Served):
+    counter = served.counter
+    with (
+        looking(browser, served, "/dock?slot=counter-1") as one,
+        looking(browser, served, "/dock?slot=counter-2") as two,
+    ):
+        scan(one, "M0001042")
+        expect(one.locator("#visitor")).to_have_text("1042")
+        scan(two, "M0002077")
+        expect(two.locator("#visitor")).to_have_text("2077")
+        first = served.do(lambda: sugar(counter, "8.4"))
+        other = served.do(lambda: sugar(counter, "5.1", slot="counter-2"))
+        expect(one.locator(".digits")).to_have_text("8.4")
+        expect(two.locator(".digits")).to_have_text("5.1")
+        two.locator("#choice-post_meal_2h").click()
+        expect(two.locator("#ask")).to_have_count(0)
+        expect(one.locator("#choice-fasting")).to_be_visible()
+        one.locator("#choice-fasting").click()
+        expect(one.locator("#ask")).to_have_count(0)
+        expect(two.locator("#value h2")).to_have_text("血糖 · 餐后2小时")
+        one.locator("#close-visit").click()
+        expect(one.locator(".digits")).to_have_count(0)
+        expect(two.locator(".digits")).to_have_text("5.1")
+    said = {answer.reading: (answer.values, answer.slot) for answer in counter.answers}
+    assert said == {first.id: (("fasting",), "counter-1"), other.id: (("post_meal_2h",), "counter-2")}
+
+
+def test_a_whole_visit_by_keyboard_alone(browser: Browser, served: Served):
+    counter = served.counter
+    with looking(browser, served) as page:
+        scan(page, "M0001042")
+        expect(page.locator("#visitor")).to_be_visible()
+        served.do(lambda: sugar(counter, "8.4"))
+        expect(page.locator("#choice-fasting")).to_be_visible()
+        page.keyboard.press("ArrowDown")
+        expect(page.locator("#choice-fasting")).to_be_focused()
+        page.keyboard.press("ArrowDown")
+        expect(page.locator("#choice-post_meal_2h")).to_be_focused()
+        served.do(lambda: counter.board.talking("AA:01", "G1"))  # a change must not take the focus away
+        expect(page.locator(".strip")).to_be_visible()
+        expect(page.locator("#choice-post_meal_2h")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("#value h2")).to_have_text("血糖 · 餐后2小时")
+        expect(page.locator("#code")).to_be_focused()
+        page.locator("#close-visit").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#visitor")).to_have_count(0)
+
+
+def test_every_control_of_the_dock_is_reached_with_the_tab_key(browser: Browser, served: Served):
+    served.do(lambda: second(served.counter))
+    with looking(browser, served) as page:
+        page.locator("#language").focus()
+        reached = []
+        for _ in range(4):
+            page.keyboard.press("Tab")
+            reached.append(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
+    assert reached == ["to-slip", "close-visit", "code", "确定"]

@@ -1,0 +1,116 @@
+"""The meters and the slip in a real Chromium: words, one touch, paper, and a code to take along."""
+
+import re
+
+from playwright.sync_api import Browser, expect
+
+from tests.gateway.screen.browsing import arrived, follow, looking
+from tests.gateway.screen.counter import Served
+from tests.gateway.screen.scenes import meters, opened, pressure, slip, sugar
+
+MM_PER_POINT = 25.4 / 72
+
+
+def test_the_meters_are_one_touch_away_and_say_what_ails_them(browser: Browser, served: Served):
+    served.do(lambda: meters(served.counter))
+    with looking(browser, served) as page:
+        expect(page.locator("#to-meters .count")).to_have_text("3")
+        follow(page, "#to-meters", "/meters")
+        cards = page.locator(".meter")
+        expect(cards).to_have_count(4)
+        expect(cards.filter(has_text="YE680A")).to_contain_text("9 %，请更换")
+        expect(cards.filter(has_text="CardioChek")).to_contain_text("试条已用过、不匹配或没有插好。")
+        expect(cards.filter(has_text="CardioChek")).to_contain_text("请换一条本机专用的新试条")
+        expect(cards.filter(has_text="Accusure 740")).to_contain_text("准确")
+
+
+def test_a_meter_that_was_never_met_says_so_and_its_drivers_words_unfold(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: meters(counter))
+    with looking(browser, served, "/meters") as page:
+        proof = page.locator("details")
+        expect(proof).to_have_count(1)
+        expect(proof.locator("summary")).to_contain_text("尚未经实机验证")
+        proof.locator("summary").click()
+        expect(proof.locator("p")).to_be_visible()
+        served.do(
+            lambda: served.counter.meters.noted("AA:01", {"battery_percent": "87"}, None, served.counter.now)
+        )
+        served.do(served.counter.board.changed)
+        expect(page.locator(".meters")).to_contain_text("87 %")
+        expect(proof.locator("p")).to_be_visible()  # a change does not fold it again
+
+
+def test_staff_set_a_meters_clock(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: meters(counter))
+    with looking(browser, served, "/meters") as page:
+        card = page.locator(".meter").filter(has_text="安稳+Air")
+        expect(card).to_contain_text("慢 3天 1小时")
+        card.get_by_role("button", name="校准时钟").click()
+        expect(card).to_contain_text("请放上仪器，读取时自动校时。")
+        expect(page.get_by_role("button", name="校准时钟")).to_have_count(0)
+        assert served.do(lambda: counter.meters.clock_asked("AA:03"))
+        served.do(lambda: counter.meters.noted("AA:03", {"clock_set": "2026-11-21T12:00:00"}, None, counter.now))
+        served.do(counter.board.changed)
+        expect(card).to_contain_text("刚刚已校准")
+
+
+def test_a_customer_takes_the_result_along_and_the_next_one_does_not_see_it(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: slip(counter))
+    with looking(browser, served) as page:
+        follow(page, "#to-slip", "/slip")
+        paper = page.locator("#paper")
+        expect(paper.locator("section")).to_have_count(5)
+        expect(paper.locator("section").first).to_contain_text("144/91 mmHg 偏高↑")
+        expect(paper).to_contain_text("不能替代医生诊断")
+        expect(page.locator("#qr svg")).to_be_visible()
+        assert "1042" not in page.locator("main").inner_text()
+        served.do(lambda: counter.visits.close("counter-1", counter.now))
+        served.do(counter.board.changed)
+        expect(paper).to_have_count(0)
+        expect(page.locator("#qr")).to_have_count(0)
+        expect(page.locator("main")).to_contain_text("没有可打印的结果")
+
+
+def test_a_slip_holds_only_what_its_own_visitor_measured(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: sugar(counter, "15.5", visit=None))  # nobody's, a moment before the visit was opened
+    served.do(lambda: opened(counter))
+    served.do(lambda: opened(counter, "M0002077", "counter-2"))
+    served.do(lambda: pressure(counter, 118, 76))
+    served.do(lambda: sugar(counter, "5.1", slot="counter-2"))
+    with looking(browser, served, "/slip?slot=counter-1") as page:
+        expect(page.locator("#paper section")).to_have_count(1)
+        expect(page.locator("#paper")).to_contain_text("118/76")
+
+
+def test_the_slip_is_one_sheet_as_wide_as_the_roll_and_as_long_as_it_needs(browser: Browser, served: Served):
+    served.do(lambda: slip(served.counter))
+    with looking(browser, served, "/slip") as page:
+        sheet = page.pdf(prefer_css_page_size=True)
+        boxes = re.findall(rb"/MediaBox ?\[ ?0 0 ([\d.]+) ([\d.]+) ?\]", sheet)
+        assert len(boxes) == 1
+        width_mm, height_mm = (float(points) * MM_PER_POINT for points in boxes[0])
+        paper_mm = page.locator("#paper").evaluate("one => one.scrollHeight") * 25.4 / 96
+    assert abs(width_mm - 80) < 1
+    assert paper_mm <= height_mm < paper_mm + 15
+
+
+def test_the_print_button_prints(browser: Browser, served: Served):
+    served.do(lambda: slip(served.counter))
+    with looking(browser, served) as page:
+        page.add_init_script("window.print = () => document.body.setAttribute('data-printed', 'yes')")
+        follow(page, "#to-slip", "/slip")
+        page.locator("#print").click()
+        expect(page.locator("body[data-printed=yes]")).to_have_count(1)
+
+
+def test_back_from_the_slip_by_keyboard(browser: Browser, served: Served):
+    served.do(lambda: slip(served.counter))
+    with looking(browser, served, "/slip?slot=counter-1") as page:
+        page.locator("#to-dock").focus()
+        page.keyboard.press("Enter")
+        arrived(page, "/dock?slot=counter-1")
+        expect(page.locator("#visitor")).to_have_text("1042")
