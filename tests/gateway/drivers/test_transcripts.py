@@ -86,6 +86,7 @@ def test_a_glucose_memory_read_in_two_conversations_is_read_once() -> None:
         "ble.thermometer",
         "ble.sinocare",
         "ble.bioland",
+        "ble.blt",
         "ble.and_ua651",
     ],
 )
