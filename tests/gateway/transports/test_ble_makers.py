@@ -1,0 +1,136 @@
+"""Meters with services of their makers, over the virtual radio: each is seen, known and read by its own driver."""
+
+import asyncio
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from gateway.conversation import Context
+from gateway.converse import converse
+from gateway.drivers import recognise
+from gateway.simulators import benecheck_meter, oncall_meter, poctor_meter, vendor_cuffs
+from gateway.simulators.benecheck_meter import Analyte, BeneCheckGlucoseService, BeneCheckMeter
+from gateway.simulators.line import BleLine, LineMeter
+from gateway.simulators.oncall_meter import OnCallMeter
+from gateway.simulators.poctor_meter import PoctorMeter, Strip
+from gateway.simulators.vendor_cuffs import MicrolifeCuff, YonkerCuff
+from tests.gateway.transports.rig import WITHIN_S, noon
+
+NOW = datetime(2026, 3, 5, 4, 0, tzinfo=UTC)
+
+
+def on_the_air(line: LineMeter, name: str, service: str, notify: str, write_to: str = "") -> BleLine:
+    return BleLine(
+        name=name,
+        address="C4:5E:00:00:00:31",
+        now=noon,
+        line=line,
+        service=service,
+        notify=notify,
+        write_to=write_to or notify,
+        advertised=(service,),
+    )
+
+
+def dongle() -> BleLine:
+    line = BeneCheckMeter(now=noon)
+    line.measure(Analyte.URIC_ACID, Decimal("6.6"))
+    return on_the_air(line, "BeneCheck TC-B DONGLE", benecheck_meter.SERVICE, benecheck_meter.NOTIFY, "1001")
+
+
+def three_in_one() -> BeneCheckGlucoseService:
+    meter = BeneCheckGlucoseService(name="BeneCheck-0270", address="C4:5E:00:00:00:32", now=noon)
+    meter.measure_analyte(Analyte.URIC_ACID, Decimal("0.393"))
+    meter.measure_analyte(Analyte.GLUCOSE, Decimal("5.6"))
+    return meter
+
+
+def on_call() -> BleLine:
+    line = OnCallMeter(now=noon)
+    line.measure(110)
+    return on_the_air(line, line.serial, oncall_meter.SERVICE, oncall_meter.CHANNEL)
+
+
+def yonker_cuff() -> BleLine:
+    line = YonkerCuff(now=noon)
+    line.measure(131, 83, 81)
+    return on_the_air(line, "YK-IBPA1", vendor_cuffs.YONKER_SERVICE, vendor_cuffs.YONKER_CHANNEL)
+
+
+def microlife_cuff() -> BleLine:
+    line = MicrolifeCuff(now=noon)
+    for systolic in (131, 128, 125):
+        line.measure(systolic, 83, 81)
+    return on_the_air(
+        line,
+        "BP3GY1-2N",
+        vendor_cuffs.MICROLIFE_SERVICE,
+        vendor_cuffs.MICROLIFE_NOTIFY,
+        vendor_cuffs.MICROLIFE_WRITE,
+    )
+
+
+def poctor_m3102() -> BleLine:
+    line = PoctorMeter(now=noon)
+    line.measure(Strip.KETONE, 12)
+    return on_the_air(line, "PoctorM3102", poctor_meter.SERVICE, poctor_meter.NOTIFY, poctor_meter.WRITE)
+
+
+class Home:
+    """A keeper that says when it has been given enough."""
+
+    def __init__(self, enough: int) -> None:
+        self.records, self.enough, self._missing = [], asyncio.Event(), enough
+
+    async def save(self, record):
+        self.records.append(record)
+        if len(self.records) == self._missing:
+            self.enough.set()
+
+    async def note(self, what, value):
+        pass
+
+    async def remember(self, value):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("make", "driver", "brought"),
+    [
+        (dongle, "ble.benecheck_dongle", [{"urate_umol_l": Decimal(393)}]),
+        (three_in_one, "ble.benecheck", [{"urate_umol_l": Decimal(393)}, {"glucose_mmol_l": Decimal("5.6")}]),
+        (on_call, "ble.acon_oncall", [{"glucose_mmol_l": Decimal("6.1")}]),
+        (
+            yonker_cuff,
+            "ble.yonker",
+            [{"systolic_mmhg": 131, "diastolic_mmhg": 83, "pulse_per_min": 81}],
+        ),
+        (
+            microlife_cuff,
+            "ble.microlife",
+            [
+                {"systolic_mmhg": systolic, "diastolic_mmhg": 83, "pulse_per_min": 81}
+                for systolic in (131, 128, 125)
+            ],
+        ),
+        (poctor_m3102, "ble.poctor", [{"ketone_mmol_l": Decimal("1.2")}]),
+    ],
+)
+def test_a_makers_meter_is_known_and_read_by_its_own_driver(bench_of, make, driver, brought):
+    async def scenario():
+        meter = make()
+        async with bench_of(meter) as bench:
+            sighting = await bench.sighting_of(meter.name)
+            found = recognise(sighting)
+            assert found.name == driver
+            home = Home(len(brought))
+            async with bench.ble.open(sighting) as link, asyncio.timeout(WITHIN_S):
+                talk = converse(found.talk(Context(sighting=sighting, now=NOW)), link, home)
+                talking = asyncio.ensure_future(talk)
+                await home.enough.wait()
+                talking.cancel()  # what it still waits for is somebody who uses the meter again
+                await asyncio.gather(talking, return_exceptions=True)
+            assert [record.values for record in home.records] == brought
+
+    asyncio.run(scenario())
