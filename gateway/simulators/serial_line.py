@@ -19,6 +19,8 @@ from gateway.simulators.line import LineMeter
 READ_BYTES = 4096
 RETRY_WRITE_S = 0.01
 """A pseudo terminal holds 4 KiB; a host that reads slowly makes its writer wait."""
+QUIET_LOOKS = 3
+"""The kernel hands bytes from one end to the other a little later: once nothing waits may be too early."""
 HEARD_WITHIN_S = 10.0
 """A host that has not read the line by then never will."""
 
@@ -139,9 +141,11 @@ class PtyMeter:
 
     async def _heard_out(self) -> None:
         """What is on the line might go with the plug. A fault is the same each time, so the host gets it first."""
+        quiet = 0
         async with asyncio.timeout(HEARD_WITHIN_S):
-            while self._ends is not None and _waiting(self._ends[1]):  # noqa: ASYNC110 - there is no event for it
+            while self._ends is not None and quiet < QUIET_LOOKS:
                 await asyncio.sleep(RETRY_WRITE_S)
+                quiet = 0 if _waiting(self._ends[1]) else quiet + 1
 
 
 def _waiting(slave: int) -> int:
