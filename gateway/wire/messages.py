@@ -189,3 +189,42 @@ class Status(Message, frozen=True, kw_only=True):
     transports: dict[str, str] = {}  # name -> ok | silent | absent | failed
     meters: dict[str, datetime] = {}  # device key -> last seen
     v: int = VERSION
+
+
+class Ask(Message, frozen=True, kw_only=True):
+    """Somebody at a dock has no card and gives the end of a phone number. Worth an answer for seconds only."""
+
+    id: UUID
+    gateway: str
+    tail: str  # four digits
+    slot: str = ""
+    staff: str = ""
+    v: int = VERSION
+
+
+class Found(StrEnum):
+    """What became of the question."""
+
+    SOME = "some"
+    NOBODY = "nobody"
+    TOO_MANY = "too_many"  # more than a person should be shown to find one
+    TOO_OFTEN = "too_often"  # this gateway has asked enough for now
+
+
+class Candidate(Message, frozen=True, kw_only=True):
+    """Somebody who may be meant, shown as far as staff need to ask "is that you?". `code` opens a visit of theirs;
+    it was made for this question, means nothing elsewhere and is on no card."""
+
+    code: str
+    name: str  # 张**
+    sex: str  # FHIR administrative gender
+    born: int | None = None  # the decade: 1950
+
+
+class Told(Message, frozen=True, kw_only=True):
+    """The answer to one Ask."""
+
+    ask: UUID
+    found: Found
+    candidates: tuple[Candidate, ...] = ()
+    v: int = VERSION
