@@ -1,7 +1,7 @@
 """Finding a member without a card: the dock asks the cloud by the end of a phone number, staff confirm who it is.
 
-Nothing found here links anybody: the visit is opened with a candidate's code, and the cloud decides as always. When
-the cloud is away the tail itself becomes the evidence, which links nobody, and the store claims the reading later.
+Nothing found here links anybody: the visit is opened with a candidate's code, and the cloud decides as always.
+When the cloud is away the tail itself becomes the evidence, which links nobody, and the store claims it later.
 Moving the question is `gateway.uplink`'s.
 """
 

@@ -8,6 +8,7 @@ tests/gateway/wire/golden are one message of every shape that was ever sent; the
 Version 2 is version 1 with answers: a batch that carries some says 2, everything else still says 1.
 """
 
+import re
 from collections.abc import Iterable, Set
 from datetime import datetime
 from typing import Any
@@ -21,11 +22,13 @@ from gateway.wire.messages import (
     VERSION,
     WITH_ANSWERS,
     Answer,
+    Ask,
     Asked,
     Message,
     Reading,
     Receipt,
     Status,
+    Told,
 )
 from gateway.wire.vocabulary import KINDS, Meal
 
@@ -36,6 +39,10 @@ MAX_DIGITS = 28
 
 MAX_READING_BYTES = MAX_BATCH_BYTES // 2
 """A reading is under 2 kB, an answer under 1 kB; whatever is in it, one alone must fit into a batch."""
+MAX_QUESTION_BYTES = 4096
+"""A question, and a handful of candidates."""
+TAIL = re.compile(r"[0-9]{4}")
+"""Of a phone number: what people say when asked for it, and what is printed on receipts."""
 MAX_ANSWER_VALUES = 64
 LONGEST_ANSWER_VALUE = 64
 """There are three dozen symptoms, and no code has more letters."""
@@ -85,6 +92,8 @@ _reading = msgspec.json.Decoder(Reading)
 _answer = msgspec.json.Decoder(Answer)
 _receipt = msgspec.json.Decoder(Receipt)
 _status = msgspec.json.Decoder(Status)
+_ask = msgspec.json.Decoder(Ask)
+_told = msgspec.json.Decoder(Told)
 
 
 def encode(message: Message) -> bytes:
@@ -204,6 +213,29 @@ def decode_status(payload: bytes) -> Status:
     _check_version(payload)
     status: Status = _decode(_status, payload)
     return status
+
+
+def decode_ask(payload: bytes) -> Ask:
+    """A dock's question; raises Undecodable."""
+    _check_small(payload)
+    ask: Ask = _decode(_ask, payload)
+    if not TAIL.fullmatch(ask.tail):
+        raise Undecodable("malformed", "the end of a phone number is four digits")
+    return ask
+
+
+def decode_told(payload: bytes) -> Told:
+    """The answer to one; raises Undecodable."""
+    _check_small(payload)
+    told: Told = _decode(_told, payload)
+    return told
+
+
+def _check_small(payload: bytes) -> None:
+    if len(payload) > MAX_QUESTION_BYTES:
+        raise Undecodable("oversized", f"{len(payload)} bytes, {MAX_QUESTION_BYTES} allowed")
+    _check_nul(payload)
+    _check_version(payload)
 
 
 def _all_readings(payload: bytes) -> list[Reading | Undecodable]:
