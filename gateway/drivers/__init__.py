@@ -23,6 +23,7 @@ from gateway.drivers import (
     ble_time,
     blt,
     cardiochek,
+    fdk,
     ieee11073,
     lepu_lpm311,
     lifescan_ultra2,
@@ -72,6 +73,7 @@ DRIVERS: tuple[Driver, ...] = (
     lifescan_ultraeasy.DRIVER,
     lifescan_verio.DRIVER,
     blt.DRIVER,
+    fdk.DRIVER,
 )
 """The first that recognises a sighting has it, so the particular stand before the general."""
 
