@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.answering import BadAnswer, answer
+from gateway.buffer.limits import OutboxFull
 from gateway.screen.site import Site
 from gateway.visits import LONGEST_NAME, BadCode, BadName, normalise_code, normalise_name
 from gateway.wire.messages import Asked
@@ -82,7 +83,11 @@ class Desk:
             raise HTTPException(422, _("This is not an answer. Touch one of the buttons.")) from None
         except ValueError:  # no id, or a question that nobody asks
             raise HTTPException(422, _("This is not an answer. Touch one of the buttons.")) from None
-        await dock.answer(said)
+        try:
+            await dock.answer(said)
+        except OutboxFull:
+            message = _("This gateway's disk is full: nothing was kept. Write it down and call the engineer.")
+            raise HTTPException(507, message) from None
         log.info("answer.kept what=%s slot=%s", said.what, slot.name)
         dock.board.changed()
         return self._site.done(request, slot, {"answer": str(said.id)})

@@ -82,7 +82,7 @@ def _mean(counter: Counter, now: datetime, wording: Wording) -> tuple[Result, ..
 
 def _line(result: Result) -> str:
     said = [_figure(result, figure) for figure in result.figures]
-    return " ".join(part for part in (result.at, result.title, "; ".join(said), result.advice) if part)
+    return " ".join(part for part in (result.title, result.at, "; ".join(said), result.advice) if part)
 
 
 def _figure(result: Result, figure: Figure) -> str:

@@ -19,54 +19,63 @@ class Advice:
 EXACT = {
     "lost": "lost",
     "refused": "refused",
+    "no_answer": "refused",
     "failed": "failed",
     "outbox_full": "disk",
-    "garbled": "garbled",
-    "not_paired": "pairing",
-    "unsupported_analyte": "analyte",
-    "unknown_unit": "unit",
-    "no_value": "nothing",
+    "gateway_clock_unknown": "our_clock",
     "sample_size": "blood",
-    "sampling_uneven": "blood",
-    "charging": "charging",
+    "left_locked": "locked",
+    "not_unlocked": "locked",
 }
 BY_PART = (
+    ("error_", "code"),
     ("garbled", "garbled"),
-    ("passkey", "pairing"),
+    ("unknown_unit", "unit"),
+    ("analyte", "analyte"),
+    ("not_a_glucose_test", "analyte"),
+    ("unknown", "garbled"),
+    ("unsupported", "garbled"),
+    ("contradict", "garbled"),
+    ("no_header", "garbled"),
+    ("message_", "garbled"),
     ("pair", "pairing"),
     ("bond", "pairing"),
+    ("passkey", "pairing"),
+    ("missing", "memory"),
+    ("memory", "memory"),
+    ("unlisted", "memory"),
     ("battery", "battery"),
     ("charg", "charging"),
     ("temp", "temperature"),
     ("strip", "strip"),
     ("code_chip", "strip"),
     ("blood", "blood"),
-    ("sample", "blood"),
+    ("sampl", "blood"),
     ("haematocrit", "haematocrit"),
     ("cuff", "cuff"),
     ("leak", "cuff"),
-    ("air", "cuff"),
     ("inflat", "cuff"),
-    ("over_pressure", "cuff"),
-    ("overpressure", "cuff"),
+    ("pressure", "cuff"),
     ("pulse", "still"),
-    ("moved", "still"),
-    ("movement", "still"),
+    ("move", "still"),
     ("motion", "still"),
     ("interference", "still"),
     ("unstable", "still"),
-    ("analyte", "analyte"),
-    ("unit", "unit"),
-    ("clock", "clock"),
+    ("no_clock", "clock"),
+    ("clock_not_settable", "clock_kept"),
+    ("clock_not_set", "clock"),
+    ("clock", "clock_kept"),
     ("time_fault", "clock"),
-    ("datetime", "clock"),
+    ("unit", "unit"),
     ("sensor", "fault"),
-    ("self_check", "fault"),
-    ("self_test", "fault"),
+    ("self_", "fault"),
     ("hardware", "fault"),
+    ("calibration", "fault"),
     ("fault", "fault"),
-    ("no_value", "nothing"),
-    ("no_result", "nothing"),
+    ("value", "nothing"),
+    ("result", "nothing"),
+    ("final", "nothing"),
+    ("settled", "nothing"),
     ("measur", "nothing"),
 )
 """The first part found in a word decides, so the particular stands before the general."""
@@ -74,7 +83,8 @@ BY_PART = (
 
 def advice(error: str, _: Translate) -> Advice:
     """What to tell staff about an error class."""
-    return _texts(_)[_class(error)]
+    said = _texts(_)[_class(error)]
+    return Advice(what=said.what.format(code=error.rpartition("_")[2].upper()), do=said.do)
 
 
 def _class(error: str) -> str:
@@ -103,6 +113,22 @@ def _texts(_: Translate) -> dict[str, Advice]:
             what=_("The meter is not paired with this gateway."),
             do=_("Put the meter into pairing mode and put it down; call the engineer if it asks for a number."),
         ),
+        "code": Advice(
+            what=_("The meter reports error {code}."),
+            do=_("Look it up in the meter's manual, then measure again."),
+        ),
+        "memory": Advice(
+            what=_("Part of the meter's memory was not read."),
+            do=_("Put it down once more; compare with its display."),
+        ),
+        "locked": Advice(
+            what=_("The meter stayed locked by the connection."), do=_("Switch it off and on before it measures.")
+        ),
+        "our_clock": Advice(
+            what=_("This gateway does not know the time yet."),
+            do=_("Wait until it has a network, or call the engineer."),
+        ),
+        "clock_kept": Advice(what=_("The meter did not take the time."), do=_("Set it on the meter.")),
         "analyte": Advice(
             what=_("The meter measured something this dock does not keep."), do=_("Note the number by hand.")
         ),

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from cloud.demo.servers import free_port
 from gateway.board import Board
+from gateway.buffer.limits import OutboxFull
 from gateway.clinical import library
 from gateway.config import Slot
 from gateway.counter import rules_here
@@ -37,6 +38,7 @@ class Counter:
         self.now = NOON
         self.unsent = 0
         self.disk_free_mb = 1000
+        self.disk_full = False
         numbers = count(1)
         self.answers: list[Answer] = []
         self.meters = Meters()
@@ -59,6 +61,8 @@ class Counter:
 
     async def answer(self, answer: Answer) -> None:
         """On the disk, so to speak."""
+        if self.disk_full:
+            raise OutboxFull("no room")
         self.answers.append(answer)
         self.board.answered(answer)
 
