@@ -113,14 +113,17 @@ class BeneCheckMeter(LineMeter):
 
 @dataclass(kw_only=True)
 class BeneCheckGlucoseService(GlucoseMeter):
-    """The Bluetooth one: each result is a glucose measurement in mol/L whose sequence number says what it is."""
+    """The Bluetooth one: each result is a glucose measurement in mol/L whose sequence number says what it is. A
+    full memory lets its oldest go."""
+
+    memory: int = 50
 
     def measure_analyte(self, analyte: Analyte, mmol_l: Decimal) -> GlucoseRecord:
         """One test, done now."""
         record = GlucoseRecord(
             sequence=analyte.read, base_time=self.clock(), value=mmol_l.scaleb(-3), offset_min=None
         )
-        self.records.append(record)
+        self.records = [*self.records, record][-self.memory :]
         return record
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
 
+from gateway.simulators.benecheck_meter import Analyte, BeneCheckGlucoseService
 from gateway.simulators.bumble_meter import BumbleMeter
 from gateway.simulators.glucose_meter import RESULT_TOO_HIGH, GlucoseMeter
 from gateway.simulators.pressure_cuff import IRREGULAR_PULSE, PressureCuff
@@ -41,6 +42,8 @@ class Habit:
     pulse: float
     glucose: float
     temperature_cel: float
+    urate_umol_l: float
+    total_cholesterol_mmol_l: float
 
 
 def habit_of(card: str) -> Habit:
@@ -53,6 +56,8 @@ def habit_of(card: str) -> Habit:
         pulse=chance.gauss(74, 7),
         glucose=chance.gauss(11.5 if uncontrolled else 6.0, 1.5 if uncontrolled else 0.6),
         temperature_cel=chance.gauss(36.6, 0.2),
+        urate_umol_l=chance.gauss(480 if uncontrolled else 330, 45),
+        total_cholesterol_mmol_l=chance.gauss(6.2 if uncontrolled else 4.7, 0.5),
     )
 
 
@@ -93,6 +98,15 @@ async def trade(
 def measure(meter: BumbleMeter, habit: Habit, random: Random) -> None:
     """One measurement of somebody with `habit`, or now and then a control run by the staff."""
     match meter.meter:
+        case BeneCheckGlucoseService() as three_in_one:
+            analyte, level, spread, decimals = random.choice(
+                (
+                    (Analyte.GLUCOSE, habit.glucose, 0.7, 1),
+                    (Analyte.URIC_ACID, habit.urate_umol_l / 1000, 0.02, 3),
+                    (Analyte.CHOLESTEROL, habit.total_cholesterol_mmol_l, 0.2, 2),
+                )
+            )
+            three_in_one.measure_analyte(analyte, _rounded(max(0.1, random.gauss(level, spread)), decimals))
         case GlucoseMeter() as glucose:
             if random.random() < CONTROL_RUN:
                 glucose.measure(Decimal("6.2"), control=True)

@@ -15,6 +15,7 @@ from gateway.config import VIRTUAL_METERS
 from gateway.conversation import Sighting
 from gateway.converse import Link
 from gateway.simulators.air import BONDING_KEYS, Air, radio
+from gateway.simulators.benecheck_meter import BeneCheckGlucoseService
 from gateway.simulators.bumble_meter import BumbleMeter
 from gateway.simulators.customers import trade
 from gateway.simulators.glucose_meter import GlucoseMeter
@@ -129,6 +130,10 @@ def virtual_meter(kind: str, number: int, seed: int) -> VirtualMeter:
                 serial=serial,
                 now=store_time,
                 security=Security.JUST_WORKS,
+            )
+        case "three_in_one":
+            return BeneCheckGlucoseService(
+                name=f"BeneCheck-{number:04}", model="V31-1", address=address, serial=serial, now=store_time
             )
         case _:
             raise ValueError(f"no virtual meter {kind!r}; there are: {', '.join(VIRTUAL_METERS)}")

@@ -11,6 +11,8 @@ import pytest
 
 from gateway.buffer.outbox import Outbox
 from gateway.docking import Docking
+from gateway.drivers.benecheck_gls import record_of
+from gateway.drivers.ble_glucose_frames import measurement
 from gateway.simulators.bumble_meter import BumbleMeter
 from gateway.simulators.customers import habit_of, measure
 from gateway.simulators.virtual_store import VirtualStore, virtual_meter
@@ -71,6 +73,19 @@ def test_a_persons_values_are_believable_and_stay_their_own():
     for record in cuff.meter.records:
         for name, limit in limits.items():
             assert limit.flag_below <= getattr(record, name) <= limit.flag_above
+
+
+def test_a_meter_for_three_analytes_measures_each_and_forgets_its_oldest():
+    chance, meter = Random(1), BumbleMeter(virtual_meter("three_in_one", 1, 1))
+    for number in range(100):
+        measure(meter, habit_of(f"KD{number:06d}"), chance)
+    assert len(meter.meter.records) == meter.meter.memory
+    made = [record_of(measurement(record.measurement())) for record in meter.meter.records]
+    assert {one.kind for one in made} == {Kind.GLUCOSE, Kind.URIC_ACID, Kind.LIPID_PANEL}
+    for one in made:
+        for quantity, value in one.values.items():
+            limit = QUANTITIES[quantity].range
+            assert limit.flag_below <= value <= limit.flag_above
 
 
 def test_stores_never_share_a_serial():
