@@ -9,10 +9,11 @@ import pytest
 from gateway.conversation import Context
 from gateway.converse import converse
 from gateway.drivers import recognise
-from gateway.simulators import benecheck_meter, oncall_meter, poctor_meter, vendor_cuffs
+from gateway.simulators import benecheck_meter, oncall_meter, onetouch, poctor_meter, vendor_cuffs
 from gateway.simulators.benecheck_meter import Analyte, BeneCheckGlucoseService, BeneCheckMeter
 from gateway.simulators.line import BleLine, LineMeter
 from gateway.simulators.oncall_meter import OnCallMeter
+from gateway.simulators.onetouch import VerioFlex
 from gateway.simulators.poctor_meter import PoctorMeter, Strip
 from gateway.simulators.vendor_cuffs import MicrolifeCuff, YonkerCuff
 from tests.gateway.transports.rig import WITHIN_S, noon
@@ -77,6 +78,13 @@ def poctor_m3102() -> BleLine:
     return on_the_air(line, "PoctorM3102", poctor_meter.SERVICE, poctor_meter.NOTIFY, poctor_meter.WRITE)
 
 
+def verio_flex() -> BleLine:
+    line = VerioFlex(now=noon)
+    for value in ("5.6", "7.8"):
+        line.measure(Decimal(value))
+    return on_the_air(line, "OneTouch Z7QX", onetouch.SERVICE, onetouch.NOTIFY, onetouch.WRITE)
+
+
 class Home:
     """A keeper that says when it has been given enough."""
 
@@ -115,6 +123,7 @@ class Home:
             ],
         ),
         (poctor_m3102, "ble.poctor", [{"ketone_mmol_l": Decimal("1.2")}]),
+        (verio_flex, "ble.lifescan", [{"glucose_mmol_l": Decimal("5.6")}, {"glucose_mmol_l": Decimal("7.8")}]),
     ],
 )
 def test_a_makers_meter_is_known_and_read_by_its_own_driver(bench_of, make, driver, brought):
