@@ -1,4 +1,4 @@
-"""`make hil`: the long tests. What hardware is here, power cut at every moment, and a siege of KILLS.
+"""`make hil`: the long tests. What hardware is here, a real bluetoothd, power cuts, and a siege of KILLS.
 
     python -m hil_tests [KILLS]
 
@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from hil_tests import conformance
 from hil_tests.custody import siege
 from hil_tests.hardware import adapters, serial_ports
 from hil_tests.powercut.__main__ import main as cut_power
@@ -32,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     failed = [
         name
         for name, part in (
+            ("bluetoothd", conformance.main),
             ("power cuts", cut_power),
             ("siege", lambda: siege.main(arguments.kills, arguments.seed)),
         )

@@ -1,4 +1,4 @@
-"""The two tiers of virtual Bluetooth; see tests.gateway.transports.rig."""
+"""The tiers of virtual Bluetooth; see tests.gateway.transports.rig and .bluetoothd."""
 
 import shutil
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from tests.gateway.transports.bluetoothd import WANTED, BluetoothdService, bluetoothd_bench
 from tests.gateway.transports.rig import BlueZService, bluez_bench, bumble_bench
 
 
@@ -18,9 +19,33 @@ def bluez_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlueZSer
         yield service
 
 
-@pytest.fixture(params=["bumble", "bluez"])
+@pytest.fixture(scope="session")
+def bluetoothd_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlueZService]:
+    """An adapter and meters for the machine's own bluetoothd."""
+    with BluetoothdService(tmp_path_factory.mktemp("vhci")).running() as service:
+        yield service
+
+
+BLUEZ_TIERS = ["bluez", "bluetoothd"] if WANTED else ["bluez"]
+
+
+def _bench_of(request: pytest.FixtureRequest):
+    match request.param:
+        case "bumble":
+            return bumble_bench
+        case "bluez":
+            return partial(bluez_bench, request.getfixturevalue("bluez_service"))
+        case _:
+            return partial(bluetoothd_bench, request.getfixturevalue("bluetoothd_service"))
+
+
+@pytest.fixture(params=["bumble", *BLUEZ_TIERS])
 def bench_of(request: pytest.FixtureRequest):
-    """Makes a bench of virtual meters, in either tier."""
-    if request.param == "bumble":
-        return bumble_bench
-    return partial(bluez_bench, request.getfixturevalue("bluez_service"))
+    """Makes a bench of virtual meters, in every tier."""
+    return _bench_of(request)
+
+
+@pytest.fixture(params=BLUEZ_TIERS)
+def bluez_bench_of(request: pytest.FixtureRequest):
+    """The same where BlueZ is: what only BlueZ does."""
+    return _bench_of(request)

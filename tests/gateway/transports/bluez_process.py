@@ -1,6 +1,8 @@
-"""The process behind tier B: our `org.bluez` and the virtual meters it hears, told what to do line by line.
+"""The process behind tiers B and C: what BlueZ hears, told what to do line by line.
 
-It is a process of its own because BlueZ is one: bleak must not share an event loop with what it talks to.
+In tier B that is our `org.bluez` and virtual meters. In tier C (argument `--vhci`) BlueZ is the machine's own, and
+its adapter and the meters are here. It is a process of its own because BlueZ is one: bleak must not share an event
+loop with what it talks to.
 """
 
 import asyncio
@@ -11,12 +13,16 @@ import sys
 from typing import Any
 
 from bumble.pairing import PairingDelegate
+from bumble.transport import open_transport
 from dbus_fast import BusType
 from dbus_fast.aio import MessageBus
 
-from gateway.simulators.air import BONDING_KEYS, Air, radio
+from gateway.simulators.air import BONDING_KEYS, UNSUPPORTED, Air, Chip, radio
 from gateway.simulators.bluez import BlueZ, Sulk
 from gateway.simulators.bumble_meter import BumbleMeter
+
+VIRTUAL_ADAPTER = "00:1B:DC:00:00:01"
+"""By this public address the adapter made here is found among the machine's."""
 
 
 class Room:
@@ -76,18 +82,59 @@ class Room:
             await one.advertise()
 
 
-async def main() -> None:
+class RealRoom(Room):
+    """The meters, and a controller that the kernel takes for an adapter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.air: Air | None = None
+
+    async def do(self, order: dict[str, Any]) -> Any:
+        match order["do"]:
+            case "close":
+                for one in self.meters.values():
+                    await one.power_off()
+                return None
+            case "report":
+                meter = self.meters[order["meter"]]
+                return {
+                    "pairings": meter.pairings,
+                    "passkeys_shown": meter.passkeys_shown,
+                    "stored": len(meter.meter.records),
+                }
+            case _:
+                return await super().do(order)
+
+    async def open(self, meters: list[Any], keeps_advertising: bool) -> None:
+        if self.air is None:
+            self.air = Air()
+            kernel = await open_transport("vhci")
+            controller = Chip(
+                "adapter",
+                host_source=kernel.source,
+                host_sink=kernel.sink,
+                link=self.air,
+                public_address=VIRTUAL_ADAPTER,
+            )
+            controller.le_features &= ~UNSUPPORTED
+        self.meters = {one.name: BumbleMeter(one, keeps_advertising=keeps_advertising) for one in meters}
+        for one in self.meters.values():
+            await one.power_on(self.air)
+            await one.advertise()
+
+
+async def main(room_of: type[Room]) -> None:
     loop = asyncio.get_running_loop()
     orders = asyncio.StreamReader(limit=2**20)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-    room = Room()
+    room = room_of()
     while line := await orders.readline():
         order = json.loads(line)
-        if order["do"] == "open":
+        if order["do"] == "open" and room_of is Room:
             room = Room()
         answer = await room.do(order)
         os.write(sys.stdout.fileno(), json.dumps(answer).encode() + b"\n")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(RealRoom if sys.argv[1:] == ["--vhci"] else Room))

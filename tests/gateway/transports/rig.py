@@ -1,7 +1,7 @@
 """Virtual meters within reach of the gateway's `Ble` transport, in two tiers: the bench of these tests.
 
 Tier A is bleak on our bumble backend: pip only. Tier B is unmodified bleak with its BlueZ backend, a private
-dbus-daemon, and our `org.bluez` in a process of its own.
+dbus-daemon, and our `org.bluez` in a process of its own. (Tier C, the real bluetoothd, is `bluetoothd`'s.)
 """
 
 import asyncio
@@ -37,6 +37,7 @@ from gateway.transports.bumble_backend import BumbleClient, BumbleScanner, Typis
 
 SERVICES = frozenset[str]().union(*(driver.services for driver in DRIVERS))
 NOON = datetime.fromisoformat("2026-03-05T12:00")
+LOG = "bluez.log"
 WITHIN_S = 20.0
 """Ends a test that hangs; none is judged by it."""
 
@@ -206,7 +207,7 @@ class BlueZService:
     def start(self) -> None:
         """Our `org.bluez`; after `kill` a new one, which knows nothing of the meters of the one before."""
         del self._processes[1:]
-        with (self._directory / "bluez.log").open("wb") as log:
+        with (self._directory / LOG).open("wb") as log:
             self._processes.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "tests.gateway.transports.bluez_process"],
@@ -222,26 +223,27 @@ class BlueZService:
         self.order(do="open", meters=packed, keeps_advertising=keeps_advertising)
 
     def order(self, **order: Any) -> Any:
-        _, process = self._processes
+        process = self._processes[-1]
         process.stdin.write(json.dumps(order).encode() + b"\n")
         process.stdin.flush()
         answer = process.stdout.readline()
         if not answer:
-            raise AssertionError((self._directory / "bluez.log").read_text()[-2000:])
+            raise AssertionError((self._directory / LOG).read_text()[-2000:])
         return json.loads(answer)
 
     @property
     def alive(self) -> bool:
-        return self._processes[1].poll() is None
+        return self._processes[-1].poll() is None
 
     def kill(self) -> None:
-        self._processes[1].kill()
-        self._processes[1].wait()
+        self._processes[-1].kill()
+        self._processes[-1].wait()
 
 
 class BlueZBench(Bench):
-    def __init__(self, ble: Ble, service: BlueZService) -> None:
+    def __init__(self, ble: Ble, service: BlueZService, *, adapter: str = "hci0") -> None:
         super().__init__(ble)
+        self.adapter = f"/org/bluez/{adapter}"
         self._service = service
 
     async def tell(self, name: str, what: str) -> Any:

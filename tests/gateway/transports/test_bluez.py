@@ -4,7 +4,6 @@ import asyncio
 import shutil
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from functools import partial
 
 import pytest
 from dbus_fast import Message, MessageType
@@ -16,8 +15,8 @@ from tests.gateway.transports.rig import WITHIN_S, BlueZService, bluez_bench, gl
 
 
 @pytest.fixture
-def bench_of(bluez_service):
-    return partial(bluez_bench, bluez_service)
+def bench_of(bluez_bench_of):
+    return bluez_bench_of
 
 
 def test_just_works_pairs_without_asking_anybody_anything(bench_of):

@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from functools import partial
 
 import pytest
 from dbus_fast import Variant
@@ -25,16 +24,15 @@ from gateway.transports.bluez import (
     unneeded,
 )
 from gateway.transports.bluez import Bluez as Adapter
-from tests.gateway.transports.rig import WITHIN_S, bluez_bench, glucose_meter, pressure_cuff
+from tests.gateway.transports.rig import WITHIN_S, glucose_meter, pressure_cuff
 
-HCI0 = "/org/bluez/hci0"
-GLUCOSE = f"{HCI0}/dev_C4_5E_00_00_00_01"
-CUFF = f"{HCI0}/dev_C4_5E_00_00_00_02"
+GLUCOSE = "dev_C4_5E_00_00_00_01"
+CUFF = "dev_C4_5E_00_00_00_02"
 
 
 @pytest.fixture
-def bench_of(bluez_service):
-    return partial(bluez_bench, bluez_service)
+def bench_of(bluez_bench_of):
+    return bluez_bench_of
 
 
 @pytest.fixture
@@ -50,9 +48,9 @@ async def until(true) -> None:
             await asyncio.sleep(0.01)
 
 
-async def known(path: str) -> bool:
+async def known(bench, device: str) -> bool:
     async with system_bus() as bus:
-        return path in await managed(bus)
+        return f"{bench.adapter}/{device}" in await managed(bus)
 
 
 async def serial_of(ble, sighting) -> bytes:
@@ -71,7 +69,9 @@ def test_an_adapter_that_was_switched_off_is_switched_on(bench_of):
     async def scenario():
         async with bench_of(glucose_meter()) as bench:
             async with another_program() as bus:
-                await call(bus, HCI0, PROPERTIES, "Set", "ssv", [ADAPTER1, "Powered", Variant("b", False)])
+                await call(
+                    bus, bench.adapter, PROPERTIES, "Set", "ssv", [ADAPTER1, "Powered", Variant("b", False)]
+                )
             assert (await bench.sighting_of("VGM")).services == {"1808"}
 
     asyncio.run(scenario())
@@ -141,12 +141,14 @@ def test_a_line_a_killed_program_left_open_is_hung_up_and_the_meter_calls_again(
         meter.measure(Decimal("5.4"))
         async with bench_of(meter, keeps_advertising=True) as bench:
             async with another_program() as bus:
-                await call(bus, HCI0, ADAPTER1, "StartDiscovery")
-                await until(lambda: known(GLUCOSE))
-                await call(bus, GLUCOSE, DEVICE1, "Connect")
+                await call(bus, bench.adapter, ADAPTER1, "StartDiscovery")
+                await until(lambda: known(bench, GLUCOSE))
+                await call(bus, f"{bench.adapter}/{GLUCOSE}", DEVICE1, "Connect")
             async with another_program() as bus:
-                (left,) = [one for one in devices(await managed(bus), "hci0") if one.connected]
-            assert left.path == GLUCOSE
+                (left,) = [
+                    one for one in devices(await managed(bus), bench.adapter.rpartition("/")[2]) if one.connected
+                ]
+            assert left.path == f"{bench.adapter}/{GLUCOSE}"
             async with bench.ble.open(await bench.sighting_of("VGM")) as link:
                 assert await link.read("2a25") == b"SN-0001"
 
@@ -159,7 +161,7 @@ def test_an_attempt_a_killed_program_began_is_ended_and_the_meter_is_read(bench_
             sighting = await bench.sighting_of("VGM")
             await bench.tell("VGM", "hush")
             async with another_program() as bus:
-                attempt = asyncio.ensure_future(call(bus, GLUCOSE, DEVICE1, "Connect"))
+                attempt = asyncio.ensure_future(call(bus, f"{bench.adapter}/{GLUCOSE}", DEVICE1, "Connect"))
                 await asyncio.sleep(0)  # it is on its way before ours
                 await managed(bus)
                 attempt.cancel()
@@ -182,13 +184,13 @@ def test_what_was_not_heard_for_a_day_is_forgotten_and_a_bond_never(bench_of, mo
             await bench.sighting_of("VGM")
             async with bench.ble.open(await bench.sighting_of("VBP")) as link:
                 await link.pair()
-            assert await known(GLUCOSE)  # it calls all the while
+            assert await known(bench, GLUCOSE)  # it calls all the while
             await bench.tell("VGM", "hush")
-            await until(lambda: gone(GLUCOSE))
-            assert await known(CUFF)
+            await until(lambda: gone(bench))
+            assert await known(bench, CUFF)
 
-    async def gone(path: str) -> bool:
-        return not await known(path)
+    async def gone(bench) -> bool:
+        return not await known(bench, GLUCOSE)
 
     asyncio.run(scenario())
 
@@ -207,7 +209,7 @@ def test_an_adapter_that_is_not_there_is_absent(bench_of, impatient):
 
 def device(**facts) -> Known:
     usual = {"name": "", "services": frozenset({"1808"}), "paired": False, "connected": False}
-    return Known(path=f"{HCI0}/dev", address="C4:5E:00:00:00:01", **{**usual, **facts})
+    return Known(path="/org/bluez/hci0/dev", address="C4:5E:00:00:00:01", **{**usual, **facts})
 
 
 @pytest.mark.parametrize(
