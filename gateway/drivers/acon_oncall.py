@@ -139,8 +139,10 @@ _MESSAGE = re.compile(rb"(&[!-~]+(?: [!-~]+)* )\x1e?(\x06?)([0-9]{1,5})[\r\n]*")
 """What the checksum is of: everything to the last blank, and that blank. On a wire 06 introduces the checksum (two
 apps: after a record there is 1E before it), and a carriage return ends the message."""
 _BEGINS = re.compile(rb"&[!-~\x06\x1e\r\n ]*")
-_RESULT = re.compile(r"&N([0-9]{10}|20[0-9]{10}|20[0-9]{12})")
-_TIME_FORMATS = {10: "%y%m%d%H%M", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+_RESULT = re.compile(r"&N(?P<date>[0-9]{10}|20[0-9]{10}|20[0-9]{12})")
+"""The date may have two digits of the year or four, and seconds or none."""
+_SHORT_DATE, _LONG_DATE = len("yymmddHHMM"), len("yyyymmddHHMMSS")
+_MG_DL = re.compile(r"[0-9]{1,4}")
 
 
 def request(command: str, *, wired: bool = False) -> bytes:
@@ -181,10 +183,11 @@ def _result(command: str, words: list[str]) -> Result | None:
     match = _RESULT.fullmatch(command)
     if match is None:
         return None  # a request, the meter's data, or the head of a list
-    if not words or not (words[0].isascii() and words[0].isdigit()):
+    if not words or not _MG_DL.fullmatch(words[0]):
         raise Garbled("grammar")
+    date = (match["date"] if len(match["date"]) > _SHORT_DATE else f"20{match['date']}").ljust(_LONG_DATE, "0")
     try:
-        time = datetime.strptime(match[1], _TIME_FORMATS[len(match[1])])  # noqa: DTZ007
+        time = datetime.strptime(date, "%Y%m%d%H%M%S")  # noqa: DTZ007
     except ValueError:
         raise Garbled("datetime_range") from None
     return Result(time=time, mg_dl=int(words[0]), rest=tuple(words[1:]))
