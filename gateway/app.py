@@ -26,12 +26,12 @@ from gateway.config import Config, VirtualSettings
 from gateway.counter import rules_here
 from gateway.docking import Docking
 from gateway.drivers import NotADriver, known_drivers, recognise
+from gateway.lines import lines_of
 from gateway.logged import failing
 from gateway.meters import Meters
 from gateway.rejournal import finish_interrupted
 from gateway.screen.app import Dock, create_app
 from gateway.transports import Transport
-from gateway.transports.serial_port import SerialPorts
 from gateway.transports.serial_survey import unknown_drivers
 from gateway.visits import BadCode, Visits, normalise_code
 from gateway.wire.messages import Answer
@@ -147,21 +147,9 @@ class Gateway:
             ("uplink", self._send),
             ("interrupted", self._finish_interrupted),
         ]
-        if self._config.ble.enabled:
-            from gateway.transports.ble import Ble  # a gateway without a radio does not load bleak
-
-            ours = [driver for driver in self._drivers if driver.transport == "ble"]
-            ble = Ble(
-                frozenset[str]().union(*(driver.services for driver in ours)),
-                names=[name for driver in ours for name in driver.names],
-                adapter=self._config.ble.adapter,
-                passkeys=self._config.ble.passkeys,
-            )
-            self._transports.append(ble)
-            parts.append((ble.name, lambda: self._docking.watch(ble)))
-        serial = SerialPorts(self._config.serial, self._recognise)
-        self._transports.append(serial)
-        parts.append((serial.name, lambda: self._docking.watch(serial)))
+        for line in lines_of(self._config, self._drivers, self._recognise):
+            self._transports.append(line)
+            parts.append((line.name, partial(self._docking.watch, line)))
         if self._config.virtual is not None:
             parts += self._virtual_parts(self._config.virtual)
         return parts
