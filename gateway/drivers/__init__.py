@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from gateway.conversation import Decoder, Driver, Sighting
 from gateway.drivers import (
     acon_oncall,
+    ak_bu,
     and_tm,
     and_ua651,
     astm,
@@ -76,6 +77,7 @@ DRIVERS: tuple[Driver, ...] = (
     lifescan_verio.DRIVER,
     blt.DRIVER,
     fdk.DRIVER,
+    ak_bu.DRIVER,
 )
 """The first that recognises a sighting has it, so the particular stand before the general."""
 

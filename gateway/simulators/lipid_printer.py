@@ -95,6 +95,27 @@ class LipidPrinter(LineMeter):
         return b"\0".join(said[at : at + step] for at in range(0, len(said), step))
 
 
+@dataclass(kw_only=True)
+class SlipPrinter(LipidPrinter):
+    """A virtual AK blood chemistry module: the same tests as slips of text. Only the names of the lines and the
+    end of a slip are known; the rest is made up. `dated`: a line says when it was."""
+
+    dated: bool = True
+
+    def begin(self) -> Iterator[bytes]:
+        """See LineMeter: a slip for each test."""
+        while self.waiting:
+            test = self.waiting.pop(0)
+            header = (f"ID: {self.serial}", f"DATE: {test.at:%Y-%m-%d} {test.at:%H:%M}")[: 2 if self.dated else 1]
+            lines = [self._slipped(line) for line in test.lines if not line.startswith("TC/HDL")]
+            yield self._on_the_line("\r\n".join([*header, *lines]).encode() + b"\r\n\r\n\r\n")
+
+    def _slipped(self, line: str) -> str:
+        name, _, value = line.partition(":")
+        short = {"HDL CHOL": "HDL", "CALC LDL": "LDL"}.get(name.strip(), name.strip())
+        return f"{short}: {'NA' if '--' in value else value.strip()}"
+
+
 def _lines(texts: tuple[str, ...]) -> Iterator[bytes]:
     for number, text in enumerate(texts):
         quoted = text.replace("\\", "\\\\").replace('"', '\\"')

@@ -59,6 +59,7 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting(name="CardioChek PA", transport="serial"), "serial.cardiochek"),
         (_sighting(name="OMRON HBP-9030", transport="serial"), "serial.omron_hbp"),
         (Sighting(transport="serial", address="usb-1", driver="serial.astm"), "serial.astm"),
+        (Sighting(transport="serial", address="usb-1", driver="serial.ak_bu"), "serial.ak_bu"),
         (_sighting("af9df7a1-e595-11e3-96b4-0002a5d5c51b", name="OneTouch Z7QX"), "ble.lifescan"),
         (_sighting(name="OneTouch Z7QX"), "ble.lifescan"),
         (Sighting(transport="serial", address="usb-1", driver="serial.lifescan_ultra2"), "serial.lifescan_ultra2"),

@@ -5,8 +5,9 @@ from decimal import Decimal
 
 import pytest
 
+from gateway.drivers import ak_bu
 from gateway.drivers.cardiochek import DRIVER
-from gateway.simulators.lipid_printer import LipidPrinter
+from gateway.simulators.lipid_printer import LipidPrinter, SlipPrinter
 from gateway.wire.vocabulary import OffScale
 from tests.gateway.simulators.meeting import meet
 
@@ -98,3 +99,17 @@ class _Recording(LipidPrinter):
 
     def begin(self):
         yield self.said
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 20, None])
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_slip_is_read_too_and_named_only_if_it_is_dated(piece_bytes, dated):
+    meter = SlipPrinter(now=lambda: NOON, dated=dated)
+    meter.measure_panel(Decimal("5.12"), Decimal("1.31"), Decimal("1.70"))
+    meter.measure_panel(Decimal("13.5"), Decimal("1.31"), Decimal("7.5"))
+    met = meet(ak_bu.DRIVER, meter, piece_bytes=piece_bytes)
+    panel, beyond = met.records
+    assert panel.values["total_cholesterol_mmol_l"] == Decimal("5.12")
+    assert beyond.off_scale == {"total_cholesterol_mmol_l": OffScale.HI, "triglyceride_mmol_l": OffScale.HI}
+    assert panel.device_time == (NOON.replace(second=0) if dated else None)
+    assert len({panel.key, beyond.key, ""}) == (3 if dated else 1)
