@@ -11,6 +11,7 @@ from gateway.drivers import bioland_frames as frames
 from gateway.drivers.bioland_frames import Frame, GlucoseRecord
 from gateway.drivers.ble_common import NoReading, introduce
 from gateway.drivers.ble_line import Line, open_line, say
+from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
 from gateway.drivers.framing import Framer, next_frame
 from gateway.units import canonical
 from gateway.wire.messages import Shown
@@ -24,8 +25,6 @@ NAMES = ("Bioland",)
 ANSWER_TIMEOUT_S = 3.0
 """The app that does it asks again after 2 s."""
 ATTEMPTS = 2
-LISTEN_TIMEOUT_S = 60.0
-"""Who switched a meter on measures within a minute; each second of its countdown begins the minute again."""
 MOST_RECORDS = 1000
 SAME_AGAIN = 3
 """A meter that gives its newest record to everybody who asks, and never walks, is not asked for ever."""
@@ -93,7 +92,7 @@ class _Meter:
 
     def listen(self) -> Step[None]:
         """Until nothing more comes."""
-        while (yield from self._next(LISTEN_TIMEOUT_S)) is not None:
+        while (yield from self._next(IDLE_TIMEOUT_S if self.told else FIRST_TIMEOUT_S)) is not None:
             pass
 
     def _ask(self, category: int) -> Step[Frame | None]:

@@ -11,6 +11,7 @@ from gateway.conversation import Context, Driver, Garbled, Lost, Record, Sightin
 from gateway.drivers import blt_frames as frames
 from gateway.drivers.ble_common import NoReading, introduce
 from gateway.drivers.ble_line import Line, open_line, say
+from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
 from gateway.drivers.blt_frames import SYSTOLIC_BIT, Frame, Id, Result
 from gateway.drivers.cuff import record_of
 from gateway.drivers.framing import Framer, next_frame
@@ -21,8 +22,7 @@ NAMES = ("BLT_WBP", "al_WBP", "AL_WBP")
 """The service belongs to Bluetooth modules that many makers buy: only the name tells whose cuff it is."""
 
 ANSWER_TIMEOUT_S = 3.0
-LISTEN_TIMEOUT_S = 60.0
-"""Who switched a cuff on measures within a minute; each pressure it tells begins the minute again."""
+"""The maker's app asks the next thing after less than a second."""
 
 
 def recognise(sighting: Sighting) -> bool:
@@ -42,7 +42,7 @@ def talk(context: Context) -> Talk:
             yield from cuff.ask(frames.request(Id.ASK_STORED, bytes(3)))
         if context.set_clock_to is not None:
             yield from cuff.set_clock(context.set_clock_to)
-        yield from cuff.hear(LISTEN_TIMEOUT_S)
+        yield from cuff.hear(IDLE_TIMEOUT_S if cuff.told else FIRST_TIMEOUT_S)
     except Lost:
         if not cuff.told:  # to hang up after telling is to have finished
             raise

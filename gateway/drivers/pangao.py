@@ -29,11 +29,10 @@ LINE = Line(listen="02005970-6d75-4753-5053-676e6f6c7553", say=("01005970-6d75-4
 WIRE = Line(listen="", say=("",))
 NAMES = ("ClinkBlood",)
 
-LISTEN_TIMEOUT_S = 60.0
-"""Who switched a cuff on measures within a minute; each pressure it tells begins the minute again."""
-POLL_S = 2.0
-"""As often as the app that does it asks."""
-SILENT_POLLS, MOST_POLLS = 2, 10_000
+POLL_S, REST_S = 2.0, 10.0
+"""While it measures, as often as the app that does it asks; else often enough to see every measurement going on,
+which takes half a minute."""
+SILENT_POLLS, MOST_POLLS = 2, 2000
 """Nobody is there; and hours. A cuff on a wire is asked as long as it answers, as between two conversations a
 measurement could begin and end unseen."""
 
@@ -55,7 +54,7 @@ def talk(context: Context) -> Talk:
     cuff = _Cuff(line, context.last_record)
     try:
         yield from say(line, frames.request(EVERYBODY, Command.HELLO))
-        yield from cuff.hear(LISTEN_TIMEOUT_S)
+        yield from cuff.hear()
     except Lost:
         if not cuff.results.count:  # to hang up after a result is to have finished
             raise
@@ -68,7 +67,7 @@ def talk_wire(context: Context) -> Talk:
     for _ in range(MOST_POLLS):
         yield from write("", frames.request(ANYBODY, Command.CONNECTED))
         heard = cuff.heard
-        yield from cuff.hear(POLL_S)
+        yield from cuff.hear(POLL_S if cuff.results.is_going_on else REST_S)
         silent = 0 if cuff.heard > heard else silent + 1
         if silent == SILENT_POLLS:
             return
@@ -86,10 +85,11 @@ class _Cuff:
         self._framer = Framer(frames.cut)
         self._skipped = 0
 
-    def hear(self, timeout_s: float) -> Step[None]:
-        """Takes frames until nothing comes for `timeout_s`."""
+    def hear(self, timeout_s: float | None = None) -> Step[None]:
+        """Takes frames until nothing comes for `timeout_s`, or for as long as is worth waiting."""
         while True:
-            data = yield from next_frame(self._framer, timeout_s, channel=self._line.listen)
+            patience_s = self.results.patience_s if timeout_s is None else timeout_s
+            data = yield from next_frame(self._framer, patience_s, channel=self._line.listen)
             if self._framer.skipped > self._skipped:
                 self._skipped = self._framer.skipped
                 yield from note("error", "garbled_bytes")

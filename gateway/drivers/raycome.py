@@ -21,9 +21,6 @@ LINE = Line(listen="fff1", say=("fff2",))
 NAMES = ("RBP", "BP06", "Bluetooth BP")
 """The service belongs to Bluetooth modules that many makers buy: only the name tells whose cuff it is."""
 
-LISTEN_TIMEOUT_S = 60.0
-"""Who switched a cuff on measures within a minute; each pressure it tells begins the minute again."""
-
 HEAD, END, READY = b"\xfd\xfd", b"\r\n", 0xA5
 STARTED, FINISHED, COMMAND, PRESSURE, RESULT, ERROR = 0x06, 0x07, 0xFA, 0xFB, 0xFC, 0xFD
 BYTES = {STARTED: 5, FINISHED: 5, PRESSURE: 7, RESULT: 8, ERROR: 6}
@@ -63,7 +60,7 @@ def talk(context: Context) -> Talk:
 def _listen(line: Line, results: Untimed) -> Step[None]:
     framer, skipped = Framer(cut), 0
     while True:
-        data = yield from next_frame(framer, LISTEN_TIMEOUT_S, channel=line.listen)
+        data = yield from next_frame(framer, results.patience_s, channel=line.listen)
         if framer.skipped > skipped:
             skipped = framer.skipped
             yield from note("error", "garbled_bytes")

@@ -22,6 +22,7 @@ from gateway.conversation import (
 from gateway.drivers import sinocare_frames as frames
 from gateway.drivers.ble_common import NoReading, introduce
 from gateway.drivers.ble_line import Line, open_line, say
+from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
 from gateway.drivers.framing import Framer, next_frame
 from gateway.drivers.sinocare_frames import BLOOD, Command, Frame, Result
 from gateway.units import canonical
@@ -35,8 +36,8 @@ NAMES = ("Sinocare", "BDE_WEIXIN_TTM", "SN-", "AW+AIR", "UG11", "JW+AIR", "JZ+Ai
 
 ANSWER_TIMEOUT_S = 3.0
 """A meter that answers at all does so at once; while it waits for blood it may not (the maker's kit, 3.4)."""
-LISTEN_TIMEOUT_S = 60.0
-"""Who switched a meter on measures within a minute; each step of it is told, and begins the minute again."""
+MEASURING_TIMEOUT_S = 60.0
+"""A finger has to be pricked; each step is told, and begins the minute again."""
 
 HISTORIES: Mapping[int, tuple[bytes, ...]] = {
     frames.WL_1: (b"\0\0",),
@@ -89,13 +90,13 @@ class _Conversation:
         yield from say(self._line, frames.connection_test())
         yield from self._hear(ANSWER_TIMEOUT_S)
         if self._machine is None:  # it does not greet; its first result says which machine it is
-            yield from self._hear(LISTEN_TIMEOUT_S)
+            yield from self._hear()
         for which in HISTORIES.get(self._machine or 0, ()):
             yield from self._ask(frames.request(self._machine or 0, Command.HISTORY, which))
         if self._context.set_clock_to is not None:
             yield from self._set_clock(self._context.set_clock_to)
         if self._machine is not None:
-            yield from self._hear(LISTEN_TIMEOUT_S)
+            yield from self._hear()
 
     def _ask(self, request: bytes) -> Step[None]:
         if not self._over:
@@ -106,7 +107,7 @@ class _Conversation:
         """Only now, as what was read from the memory is in the time of the old clock."""
         request = frames.set_time(self._machine or 0, moment)
         if request is None:
-            yield from note("error", "clock_cannot_be_set")
+            yield from note("error", "clock_not_settable")
             return
         yield from self._ask(request)
         if self._clock_answered:
@@ -114,10 +115,11 @@ class _Conversation:
         else:
             yield from note("error", "clock_not_confirmed")
 
-    def _hear(self, timeout_s: float) -> Step[None]:
-        """Takes frames until nothing comes for `timeout_s`, or the meter is off."""
+    def _hear(self, timeout_s: float | None = None) -> Step[None]:
+        """Takes frames until nothing comes for `timeout_s`, or for as long as is worth waiting, or it is off."""
         while not self._over:
-            data = yield from next_frame(self._framer, timeout_s, channel=self._line.listen)
+            patience_s = self._patience_s() if timeout_s is None else timeout_s
+            data = yield from next_frame(self._framer, patience_s, channel=self._line.listen)
             if self._framer.skipped > self._skipped:
                 self._skipped = self._framer.skipped
                 yield from note("error", "garbled_bytes")
@@ -127,6 +129,11 @@ class _Conversation:
                 return
             if data != frames.CR_LF:
                 yield from self._take(data)
+
+    def _patience_s(self) -> float:
+        if self._measuring:
+            return MEASURING_TIMEOUT_S
+        return IDLE_TIMEOUT_S if self.told else FIRST_TIMEOUT_S
 
     def _take(self, data: bytes) -> Step[None]:
         try:

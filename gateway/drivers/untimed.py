@@ -4,6 +4,7 @@ What a result says is each driver's own. Where a meter names its results, by wha
 """
 
 from gateway.conversation import Step, remember
+from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
 
 
 class Untimed:
@@ -17,6 +18,16 @@ class Untimed:
         self.seen = False  # the last of them was seen being taken
         self._last = last
         self._going_on = False
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether a measurement was seen going on, whose result is still to come."""
+        return self._going_on
+
+    @property
+    def patience_s(self) -> float:
+        """How long to wait for more: shortly after a result, else for a measurement to begin or to go on."""
+        return IDLE_TIMEOUT_S if self.count and not self._going_on else FIRST_TIMEOUT_S
 
     def going_on(self) -> None:
         """A measurement is seen going on: the next result is its."""
