@@ -347,7 +347,7 @@ def decode_message(data: bytes) -> dict[str, Any]:
         "results": [_result_fields(row) for row in rows if row.kind == "R"],
     }
     if header is not None:
-        fields |= {"sender": header.field(5), "header_time": header.field(14)}
+        fields |= {"sender": header.raw(5), "header_time": header.raw(14)}
     return fields
 
 
@@ -355,8 +355,9 @@ RESULT_FIELDS = {"test": 3, "value": 4, "units": 5, "flag": 7, "status": 9, "com
 
 
 def _result_fields(row: Row) -> dict[str, str]:
-    """What an R record says, leaving out what it leaves out."""
-    return {name: said for name, number in RESULT_FIELDS.items() if (said := row.field(number))}
+    """What an R record says, leaving out what it leaves out. Fields are whole, with escapes as they stand: undone,
+    an escaped delimiter would look like one that divides components."""
+    return {name: said for name, number in RESULT_FIELDS.items() if (said := row.raw(number))}
 
 
 DECODERS: Mapping[str, Decoder] = {
