@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from gateway.wire.codec import TAIL
-from gateway.wire.messages import Ask, Candidate, Found, Told
+from gateway.wire.messages import TAIL_ONLY, Ask, Candidate, Found, Told
 
 log = logging.getLogger(__name__)
 
@@ -85,4 +85,4 @@ class LookUps:
 
 def tail_only(tail: str) -> str:
     """The code of a visit of which nothing is known but a tail: it is nobody's card and links nobody."""
-    return f"TAIL-{tail}"
+    return f"{TAIL_ONLY}{tail}"

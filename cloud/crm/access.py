@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, and_, or_, select
+from sqlalchemy import Connection, Select, and_, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from cloud.crm.fleet.tables import gateways
@@ -113,6 +113,20 @@ def members_of(reader: Reader) -> Select[Any]:
     """Members cared for in the scope. Not for showing: `present` makes what may be shown."""
     require(reader, Action.CARE)
     return select(members).where(_in_scope(reader, members.c.chain_id, members.c.store_id))
+
+
+def members_near(chain_id: str, store_id: str) -> Select[Any]:
+    """Members whom the dock of this store may be asked about: cared for there, or elsewhere in the same area."""
+    here, area = org_units.alias("here"), org_units.alias("area")
+    near = (
+        select(org_units.c.id)
+        .join(area, and_(area.c.kind == "area", func.starts_with(org_units.c.path, area.c.path)))
+        .join(here, and_(here.c.id == store_id, func.starts_with(here.c.path, area.c.path)))
+        .where(*(unit.c.chain_id == chain_id for unit in (org_units, area, here)))
+    )
+    return select(members).where(
+        members.c.chain_id == chain_id, or_(members.c.store_id == store_id, members.c.store_id.in_(near))
+    )
 
 
 def member_ids_of(reader: Reader) -> Select[Any]:

@@ -1,4 +1,4 @@
-"""The ingest as one process: consumer, the two readers and their health; ends cleanly or says why it cannot go on.
+"""The ingest as one process: consumer, readers, what docks ask, and their health; ends cleanly or says why.
 
 `python -m cloud ingest` runs it. To handle more, run more of them, each with its own MQTT_CLIENT_ID.
 """
@@ -20,6 +20,7 @@ from cloud import db
 from cloud.config import Config, ConfigError
 from cloud.health import HealthServer, IngestMetrics
 from cloud.ingest import project, worker
+from cloud.ingest.asking import Asking
 from cloud.ingest.assess import assess
 from cloud.ingest.consumer import Consumer
 from cloud.ingest.worker import ReadLedger, Worker
@@ -60,6 +61,9 @@ def run(config: Config) -> int:
         for each in workers:
             each.start()
             parts.callback(each.stop)
+        asking = Asking(engine, config.mqtt)
+        asking.start()
+        parts.callback(asking.stop)
         consumer.start()
         parts.callback(consumer.stop)  # first of all to be stopped
         log.info("ingest.started influx=%s port=%d", bool(writer), server.port)

@@ -81,6 +81,10 @@ class TakenAt(Message, frozen=True, kw_only=True):
     offset_s: float | None = None  # gateway minus meter, measured in the same conversation
 
 
+TAIL_ONLY = "TAIL-"
+"""How the code of a visit begins of which only the end of a phone number is known. Never looked up as a card."""
+
+
 class Visit(Message, frozen=True, kw_only=True):
     """Evidence of who stood at the slot: an opened visit. The gateway reports it; only the cloud decides."""
 

@@ -17,6 +17,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from cloud.demo.servers import Broker
 from cloud.deploy import guide
+from cloud.ingest.asking import SHARED_ASKS
 from cloud.ingest.consumer import SHARED_BATCHES
 from gateway.wire import topics
 
@@ -154,10 +155,31 @@ def test_a_gateway_speaks_and_hears_under_its_own_name_only(production: Producti
         assert set(north.heard) == {topics.receipt(NORTH, receipt)}
 
 
+def test_a_dock_asks_and_is_told_under_its_own_name_only(production: Production) -> None:
+    question = uuid4()
+    with (
+        Client(production, INGEST, SHARED_ASKS) as ingest,
+        Client(production, NORTH, topics.all_told(NORTH)) as north,
+        Client(production, SOUTH, topics.all_told(SOUTH), "kangdock/1/+/told/+") as south,
+    ):
+        assert north.say(topics.ask(NORTH, question)) in TAKEN
+        assert ingest.until(lambda: ingest.heard)
+        assert ingest.heard == [topics.ask(NORTH, question)]
+        assert ingest.say(topics.told(NORTH, question)) in TAKEN
+        assert ingest.say(topics.told(SOUTH, question)) in TAKEN
+        assert north.until(lambda: north.heard)
+        assert south.until(lambda: south.heard)
+        assert set(north.heard) == {topics.told(NORTH, question)}
+        assert set(south.heard) == {topics.told(SOUTH, question)}
+
+
 @pytest.mark.parametrize(
     ("name", "topic"),
     [
         (NORTH, topics.batch(SOUTH, uuid4())),
+        (NORTH, topics.ask(SOUTH, uuid4())),
+        (NORTH, topics.told(NORTH, uuid4())),
+        (INGEST, topics.ask(NORTH, uuid4())),
         (NORTH, topics.status(SOUTH)),
         (NORTH, topics.receipt(NORTH, uuid4())),
         (NORTH, topics.receipt(SOUTH, uuid4())),

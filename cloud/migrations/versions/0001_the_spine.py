@@ -209,7 +209,42 @@ def upgrade() -> None:
         sa.UniqueConstraint("chain_id", "code", name=op.f("uq_members_chain_id_code")),
     )
     op.create_index("ix_members_phone", "members", ["chain_id", "phone"], unique=False)
+    op.create_index(
+        "ix_members_phone_tail", "members", ["chain_id", sa.literal_column('"right"(phone, 4)')], unique=False
+    )
     op.create_index("ix_members_store", "members", ["chain_id", "store_id"], unique=False)
+    op.create_table(
+        "dock_lookups",
+        sa.Column("chain_id", sa.Text(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("store_id", sa.Text(), nullable=False),
+        sa.Column("gateway_id", sa.Text(), nullable=False),
+        sa.Column("slot", sa.Text(), nullable=False),
+        sa.Column("staff", sa.Text(), nullable=False),
+        sa.Column("found", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("chain_id", "id", name=op.f("pk_dock_lookups")),
+    )
+    op.create_index("ix_dock_lookups_gateway", "dock_lookups", ["gateway_id", "at"], unique=False)
+    op.create_table(
+        "dock_candidates",
+        sa.Column("chain_id", sa.Text(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("lookup_id", sa.Uuid(), nullable=False),
+        sa.Column("member_id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["chain_id", "lookup_id"],
+            ["dock_lookups.chain_id", "dock_lookups.id"],
+            name=op.f("fk_dock_candidates_chain_id_lookup_id"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["chain_id", "member_id"],
+            ["members.chain_id", "members.id"],
+            name=op.f("fk_dock_candidates_chain_id_member_id"),
+        ),
+        sa.PrimaryKeyConstraint("chain_id", "code", name=op.f("pk_dock_candidates")),
+    )
+    op.create_index("ix_dock_candidates_member", "dock_candidates", ["chain_id", "member_id"], unique=False)
     op.create_table(
         "staff",
         sa.Column("chain_id", sa.Text(), nullable=False),
@@ -324,6 +359,11 @@ def downgrade() -> None:
     op.drop_table("tasks")
     op.drop_table("sessions")
     op.drop_table("staff")
+    op.drop_index("ix_dock_candidates_member", table_name="dock_candidates")
+    op.drop_table("dock_candidates")
+    op.drop_index("ix_dock_lookups_gateway", table_name="dock_lookups")
+    op.drop_table("dock_lookups")
+    op.drop_index("ix_members_phone_tail", table_name="members")
     op.drop_index("ix_members_store", table_name="members")
     op.drop_index("ix_members_phone", table_name="members")
     op.drop_table("members")
