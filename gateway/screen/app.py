@@ -37,6 +37,7 @@ def create_app(dock: Dock) -> Starlette:
             Route("/slip", pages.page),
             Route("/events", pages.events),
             Route("/visits", desk.open_visit, methods=["POST"]),
+            Route("/visits/nobody", desk.none_of_them, methods=["POST"]),
             Route("/visits/close", desk.close_visit, methods=["POST"]),
             Route("/answers", desk.answer, methods=["POST"]),
             Route("/meters/clock", desk.set_clock, methods=["POST"]),

@@ -4,6 +4,7 @@ Every form is parsed here, once. What is an answer to what is asked is `gateway.
 before the screen says so `gateway.app`'s.
 """
 
+import asyncio
 import logging
 from uuid import UUID
 
@@ -14,9 +15,13 @@ from starlette.responses import Response
 
 from gateway.answering import BadAnswer, answer
 from gateway.buffer.limits import OutboxFull
+from gateway.config import Slot
+from gateway.lookup import Away, tail_only
 from gateway.screen.site import Site
+from gateway.screen.who import SHOWN_FOR
 from gateway.visits import LONGEST_NAME, BadCode, BadName, normalise_code, normalise_name
-from gateway.wire.messages import Asked
+from gateway.wire.codec import TAIL
+from gateway.wire.messages import Asked, Found
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +36,8 @@ class Desk:
         self._site = site
 
     async def open_visit(self, request: Request) -> Response:
-        """A card was scanned, or a code typed."""
-        _, dock = self._site.say(request), self._site.dock
+        """A card was scanned, or a code or the end of a phone number typed."""
+        _ = self._site.say(request)
         form = await self._site.form(request)
         slot = self._site.slot(request, form)
         try:
@@ -45,10 +50,17 @@ class Desk:
         except BadName:
             message = _("This is not a name of staff. Type at most {} characters.").format(LONGEST_NAME)
             raise HTTPException(422, message) from None
-        visit = dock.visits.open(slot.name, code, dock.clock(), id=dock.new_id(), staff=staff)
-        log.info("visit.opened visit=%s slot=%s", visit.id, slot.name)
-        dock.board.changed()
-        return self._site.done(request, slot, {"visit": str(visit.id)})
+        if TAIL.fullmatch(code):
+            return await self._by_tail(request, slot, code, staff)
+        return self._opened(request, slot, code, staff)
+
+    async def none_of_them(self, request: Request) -> Response:
+        """The customer is none of those who may be meant."""
+        form = await self._site.form(request)
+        slot = self._site.slot(request, form)
+        self._site.who.dropped(slot.name)
+        self._site.dock.board.changed()
+        return self._site.done(request, slot, {})
 
     async def close_visit(self, request: Request) -> Response:
         """The customer leaves."""
@@ -102,6 +114,37 @@ class Desk:
         log.info("clock.asked slot=%s", slot.name)
         dock.board.changed()
         return self._site.done(request, slot, {"asked": True}, page="/meters")
+
+    async def _by_tail(self, request: Request, slot: Slot, tail: str, staff: str) -> Response:
+        """Nobody's card, but the end of a phone number: the cloud says who may be meant, and staff confirm one."""
+        _, dock = self._site.say(request), self._site.dock
+        try:
+            found, candidates = await dock.find(tail, slot=slot.name, staff=staff)
+        except Away:
+            # Kept as evidence: it links nobody, and the store claims the readings later.
+            return self._opened(request, slot, tail_only(tail), staff)
+        match found:
+            case Found.SOME if candidates:
+                self._site.who.found(slot.name, tail, candidates, dock.clock())
+                dock.board.changed()
+                asyncio.get_running_loop().call_later(SHOWN_FOR.total_seconds(), dock.board.changed)
+                return self._site.done(request, slot, {"candidates": len(candidates)})
+            case Found.TOO_MANY:
+                raise HTTPException(409, _("Too many members have this phone tail. Type the member code."))
+            case Found.TOO_OFTEN:
+                raise HTTPException(
+                    429, _("Too many phone tails were asked for. Wait a minute, or scan the card.")
+                )
+            case _:
+                raise HTTPException(404, _("No member has this phone tail. Type the member code."))
+
+    def _opened(self, request: Request, slot: Slot, code: str, staff: str) -> Response:
+        dock = self._site.dock
+        visit = dock.visits.open(slot.name, code, dock.clock(), id=dock.new_id(), staff=staff)
+        self._site.who.opened(visit)
+        log.info("visit.opened visit=%s slot=%s", visit.id, slot.name)
+        dock.board.changed()
+        return self._site.done(request, slot, {"visit": str(visit.id)})
 
 
 def _values(form: FormData) -> list[str]:

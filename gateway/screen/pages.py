@@ -96,7 +96,7 @@ class Pages:
         snapshot = dock.board.snapshot(slot.name)
         known = meters(dock.meters.seen(), snapshot.now, wording)
         return {
-            "view": view(snapshot, dock.counter(slot.name), wording),
+            "view": view(snapshot, dock.counter(slot.name), self._site.who, wording),
             "tabs": self._tabs(slot),
             "ailing": sum(meter.ailing for meter in known),
         }

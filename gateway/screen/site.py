@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 from uuid import UUID
 
 import jinja2
@@ -20,10 +21,12 @@ from gateway.config import Slot
 from gateway.counter import Counter
 from gateway.health import Health
 from gateway.i18n import LANGUAGES, Translate, translator
+from gateway.lookup import Away
 from gateway.meters import Meters
+from gateway.screen.who import Who
 from gateway.screen.wording import Wording
 from gateway.visits import Visits
-from gateway.wire.messages import Answer
+from gateway.wire.messages import Answer, Candidate, Found
 
 HERE = Path(__file__).parent
 MAX_FORM_BYTES = 4096
@@ -43,10 +46,21 @@ async def _kept_nowhere(answer: Answer) -> None:
     raise RuntimeError("this dock was given no place to keep answers")
 
 
+class Finder(Protocol):
+    """Who may be meant by the end of a phone number; see `gateway.lookup.LookUps.find`."""
+
+    async def __call__(self, tail: str, *, slot: str, staff: str = "") -> tuple[Found, tuple[Candidate, ...]]:
+        """Raises Away."""
+
+
+async def _nobody_to_ask(tail: str, *, slot: str, staff: str = "") -> tuple[Found, tuple[Candidate, ...]]:
+    raise Away
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dock:
     """What the screen is given. `counter` is asked for a slot's open question at every look; `answer` keeps what
-    somebody said and returns when it is on disk."""
+    somebody said and returns when it is on disk; `find` asks the cloud for a phone tail."""
 
     board: Board
     visits: Visits
@@ -56,6 +70,7 @@ class Dock:
     new_id: Callable[[], UUID]
     counter: Callable[[str], Counter] = lambda slot: Counter(slot=slot, visit=None)
     answer: Callable[[Answer], Awaitable[None]] = _kept_nowhere
+    find: Finder = _nobody_to_ask
     meters: Meters = field(default_factory=Meters)
     language: str = "zh_CN"
     local_utc_offset_min: int = 480
@@ -67,6 +82,7 @@ class Site:
 
     def __init__(self, dock: Dock) -> None:
         self.dock = dock
+        self.who = Who()
         self.slots = {slot.name: slot for slot in dock.slots}
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"),

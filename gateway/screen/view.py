@@ -9,11 +9,14 @@ from typing import Any
 
 from gateway.board import Seen, Snapshot, Trouble
 from gateway.counter import Counter
-from gateway.screen.asking import Ask, Averaged, Card, Row, ask, averaged, card, pressures, stated, urged
+from gateway.lookup import tail_only
+from gateway.screen.asking import Ask, Averaged, Button, Card, Row, ask, averaged, card, pressures, stated, urged
 from gateway.screen.troubles import advice
 from gateway.screen.values import Value, value
+from gateway.screen.who import Choosing, Who
 from gateway.screen.wording import Wording
 from gateway.visits import tail
+from gateway.wire.messages import Candidate, Visit
 from gateway.wire.vocabulary import Kind
 
 TALKING_NAMED = 3
@@ -39,6 +42,23 @@ class Light:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """Who stands there, as far as everybody may know: the end of a card's code or of a phone number."""
+
+    words: str
+    tail: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """Those who may be meant by the end of a phone number; staff ask, and touch one."""
+
+    title: str
+    buttons: tuple[Button, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """Everything the dock's template prints."""
 
@@ -49,7 +69,8 @@ class View:
     average: Averaged | None
     ask: Ask | None
     card: Card | None
-    visit: str  # the tail of the open visit's code, or ""
+    visit: Visitor | None
+    who: Candidates | None
     talking: str
     trouble: str
     tiles: tuple[Tile, ...]
@@ -57,8 +78,8 @@ class View:
     lights: tuple[Light, ...]
 
 
-def view(snapshot: Snapshot, counter: Counter, wording: Wording) -> View:
-    """`snapshot`, and what is asked at its slot, in words."""
+def view(snapshot: Snapshot, counter: Counter, who: Who, wording: Wording) -> View:
+    """`snapshot`, what is asked at its slot and who may be meant there, in words."""
     now, last = snapshot.now, snapshot.last
     judged = None if last is None else next((j for j in counter.readings if j.reading.id == last.reading.id), None)
     # Values go from the shared screen after a minute, and what was made of them goes with them.
@@ -72,7 +93,8 @@ def view(snapshot: Snapshot, counter: Counter, wording: Wording) -> View:
         average=averaged(counter.average, rows, wording) if measured else None,
         ask=ask(counter, last.reading.id if last else None, now, wording),
         card=card(counter.first_aid, wording),
-        visit=tail(snapshot.visit.code) if snapshot.visit else "",
+        visit=_visitor(snapshot.visit, who.tail_of(snapshot.visit), wording) if snapshot.visit else None,
+        who=_candidates(who.choosing(snapshot.slot, now), wording),
         talking=wording.listed(snapshot.talking[:TALKING_NAMED]),
         trouble=trouble(snapshot.trouble, wording) if snapshot.trouble else "",
         tiles=tuple(_tile(one, now, wording) for one in snapshot.unlinked),
@@ -128,6 +150,32 @@ def trouble(trouble: Trouble, wording: Wording) -> str:
     said = advice(trouble.error, wording.say)
     words = f"{said.what}{'' if wording.chinese else ' '}{said.do}"
     return wording.labelled(trouble.meter, words) if trouble.meter else words
+
+
+def _visitor(visit: Visit, phone: str, wording: Wording) -> Visitor:
+    _ = wording.say
+    if not phone:
+        return Visitor(words=_("Card ending in"), tail=tail(visit.code), note="")
+    unknown = visit.code == tail_only(phone)
+    note = _("The cloud could not be asked: claim the readings later") if unknown else ""
+    return Visitor(words=_("Phone ending in"), tail=phone, note=note)
+
+
+def _candidates(choosing: Choosing | None, wording: Wording) -> Candidates | None:
+    if choosing is None:
+        return None
+    _ = wording.say
+    return Candidates(
+        title=_("Phone ending in {tail}: ask who it is").format(tail=choosing.tail),
+        buttons=tuple(Button(code=one.code, words=_person(one, wording)) for one in choosing.candidates),
+    )
+
+
+def _person(candidate: Candidate, wording: Wording) -> str:
+    _ = wording.say
+    sex = {"female": _("female"), "male": _("male")}.get(candidate.sex, "")
+    born = _("born in the {decade}s").format(decade=candidate.born) if candidate.born else ""
+    return " · ".join(part for part in (candidate.name, sex, born) if part)
 
 
 def _tile(seen: Seen, now: datetime, wording: Wording) -> Tile:

@@ -18,10 +18,11 @@ from gateway.clinical import library
 from gateway.config import Slot
 from gateway.counter import rules_here
 from gateway.health import Health
+from gateway.lookup import Away
 from gateway.meters import Meters
 from gateway.screen.app import Dock, create_app
 from gateway.visits import Visits
-from gateway.wire.messages import Answer, Reading, Status, Visit
+from gateway.wire.messages import Answer, Candidate, Found, Reading, Status, Visit
 from tests.gateway.readings import NOON
 
 SLOTS = (
@@ -40,6 +41,7 @@ class Counter:
         self.disk_free_mb = 1000
         self.disk_full = False
         numbers = count(1)
+        self.found: tuple[Found, tuple[Candidate, ...]] | None = None
         self.answers: list[Answer] = []
         self.meters = Meters()
         self.visits = Visits({slot.name: slot.meters for slot in slots})
@@ -54,6 +56,7 @@ class Counter:
                 new_id=lambda: UUID(int=next(numbers)),
                 counter=self.board.counter,
                 answer=self.answer,
+                find=self.find,
                 meters=self.meters,
                 language=language,
             )
@@ -65,6 +68,12 @@ class Counter:
             raise OutboxFull("no room")
         self.answers.append(answer)
         self.board.answered(answer)
+
+    async def find(self, tail: str, *, slot: str, staff: str = "") -> tuple[Found, tuple[Candidate, ...]]:
+        """The cloud, or its absence."""
+        if self.found is None:
+            raise Away
+        return self.found
 
     def measured(self, reading: Reading) -> Reading:
         """A meter was read: as docking does it."""

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from gateway.conversation import Driver, Sighting
-from gateway.wire.messages import Reading, TakenAt, TimeQuality
+from gateway.wire.messages import Candidate, Found, Reading, TakenAt, TimeQuality
 from gateway.wire.vocabulary import Kind, Meal, OffScale
 from tests.gateway.readings import reading
 from tests.gateway.screen.counter import Counter
@@ -98,6 +98,19 @@ def high_sugar(counter: Counter) -> None:
     sugar(counter, "HI")
 
 
+TWO = (
+    Candidate(code="ASK-7F3K9QWX", name="张**", sex="female", born=1950),
+    Candidate(code="ASK-2M8N4RTB", name="李*", sex="male", born=1970),
+)
+
+
+def by_phone(counter: Counter) -> None:
+    """Two members have this phone tail."""
+    counter.found = (Found.SOME, TWO)
+    form = {"code": "1042", "slot": "counter-1"}
+    assert counter.client().post("/visits", data=form, headers={"Accept": "application/json"}).status_code == 200
+
+
 def elsewhere(counter: Counter) -> None:
     """The emergency is at the other counter."""
     opened(counter)
@@ -167,6 +180,7 @@ def driver_of(transport: str, proven_by: str, sets_clock: bool) -> Driver:
 
 SCENES: dict[str, tuple[str, Scene]] = {
     "waiting": ("/dock", nobody),
+    "phone": ("/dock", by_phone),
     "meal": ("/dock", meal),
     "rest": ("/dock", rest),
     "second": ("/dock", second),

@@ -5,11 +5,12 @@ from decimal import Decimal
 import pytest
 from playwright.sync_api import Browser, expect
 
+from gateway.wire.messages import Found
 from gateway.wire.vocabulary import Kind
 from tests.gateway.readings import reading
 from tests.gateway.screen.browsing import COUNTER, NARROW, SIDEWAYS, SMALL_TARGETS, arrived, live, looking, scan
 from tests.gateway.screen.counter import SLOTS, Counter, Served
-from tests.gateway.screen.scenes import SCENES, sugar
+from tests.gateway.screen.scenes import SCENES, TWO, sugar
 
 
 def test_a_customer_scans_measures_and_leaves(browser: Browser, served: Served):
@@ -41,6 +42,38 @@ def test_a_member_code_is_typed(browser: Browser, served: Served):
         page.get_by_role("button", name="确定").click()
         expect(page.locator("#visitor")).to_have_text("1042")
         expect(page.locator("#code")).to_be_focused()
+
+
+def test_a_customer_without_a_card_gives_the_phone_tail_and_is_confirmed(browser: Browser, served: Served):
+    served.counter.found = (Found.SOME, TWO)
+    with looking(browser, served) as page:
+        scan(page, "1042")
+        expect(page.locator("#who")).to_contain_text("张** · 女 · 1950年代生")
+        expect(page.locator("#visitor")).to_have_count(0)
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+        expect(page.locator("#who-2")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("#visitor")).to_have_text("1042")
+        expect(page.locator("#who")).to_have_count(0)
+    visit = served.do(served.counter.visit)
+    assert visit.code == TWO[1].code
+
+
+def test_nobody_is_opened_who_is_not_confirmed(browser: Browser, served: Served):
+    served.counter.found = (Found.SOME, TWO)
+    with looking(browser, served) as page:
+        scan(page, "1042")
+        page.locator("#who-none").click()
+        expect(page.locator("#who")).to_have_count(0)
+        expect(page.locator("#visitor")).to_have_count(0)
+
+
+def test_with_the_cloud_away_a_phone_tail_opens_a_visit_to_claim_later(browser: Browser, served: Served):
+    with looking(browser, served) as page:
+        scan(page, "1042")
+        expect(page.locator("#visitor")).to_have_text("1042")
+        expect(page.locator(".visit")).to_contain_text("云端无法查询，结果稍后认领")
 
 
 def test_the_value_clears_after_a_minute(browser: Browser, served: Served):

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from gateway.wire.messages import Asked
+from gateway.wire.messages import Asked, Found
 from tests.gateway.screen.counter import Counter
-from tests.gateway.screen.scenes import emergency, meters, opened, slip, sugar, symptoms
+from tests.gateway.screen.scenes import TWO, by_phone, emergency, meters, opened, slip, sugar, symptoms
 
 JSON = {"Accept": "application/json"}
 
@@ -18,6 +18,64 @@ def post(counter: Counter, path: str, **form: Any) -> tuple[int, str]:
 
 def about(counter: Counter, slot: str = "counter-1") -> str:
     return str(counter.board.counter(slot).asked.reading_id)
+
+
+def test_a_phone_tail_opens_nothing_before_somebody_is_chosen():
+    counter = Counter()
+    counter.found = (Found.SOME, TWO)
+    assert post(counter, "/visits", code="１０４２")[0] == 200
+    assert counter.visit() is None
+    page = counter.client().get("/dock").text
+    assert "手机尾号 1042：请核对是哪一位" in page
+    assert "张** · 女 · 1950年代生" in page
+    assert "张**" not in counter.client().get("/dock?slot=counter-2").text
+    assert post(counter, "/visits", code=TWO[1].code)[0] == 200
+    assert counter.visit().code == TWO[1].code
+    page = counter.client().get("/dock").text
+    assert '手机尾号 <b id="visitor">1042</b>' in page
+    assert "张**" not in page
+
+
+def test_candidates_nobody_chose_from_are_gone_after_half_a_minute():
+    counter = Counter()
+    by_phone(counter)
+    counter.later(seconds=30)
+    assert "张**" not in counter.client().get("/dock").text
+
+
+def test_none_of_the_candidates_is_an_answer():
+    counter = Counter()
+    by_phone(counter)
+    assert post(counter, "/visits/nobody", slot="counter-1")[0] == 200
+    assert "张**" not in counter.client().get("/dock").text
+    assert counter.visit() is None
+
+
+def test_with_the_cloud_away_a_phone_tail_is_kept_as_evidence():
+    counter = Counter()
+    assert post(counter, "/visits", code="1042")[0] == 200
+    assert counter.visit().code == "TAIL-1042"
+    page = counter.client().get("/dock").text
+    assert '手机尾号 <b id="visitor">1042</b>' in page
+    assert "云端无法查询，结果稍后认领" in page
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "said"),
+    [
+        (Found.NOBODY, 404, "没有找到"),
+        (Found.TOO_MANY, 409, "有多位会员"),
+        (Found.TOO_OFTEN, 429, "查询过于频繁"),
+        (Found.SOME, 404, "没有找到"),
+    ],
+)
+def test_a_phone_tail_that_finds_nobody_is_explained(found: Found, status: int, said: str):
+    counter = Counter()
+    counter.found = (found, ())
+    told = post(counter, "/visits", code="1042")
+    assert told[0] == status
+    assert said in told[1]
+    assert counter.visit() is None
 
 
 def test_an_answer_is_kept_with_its_visit_and_its_slot():
