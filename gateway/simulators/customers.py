@@ -14,7 +14,9 @@ from random import Random
 from gateway.simulators.benecheck_meter import Analyte, BeneCheckGlucoseService
 from gateway.simulators.bumble_meter import BumbleMeter
 from gateway.simulators.glucose_meter import RESULT_TOO_HIGH, GlucoseMeter
+from gateway.simulators.line import BleLine
 from gateway.simulators.pressure_cuff import IRREGULAR_PULSE, PressureCuff
+from gateway.simulators.sinocare_meter import Item, SinocareMeter
 from gateway.simulators.thermometer import Thermometer
 
 log = logging.getLogger(__name__)
@@ -128,6 +130,11 @@ def measure(meter: BumbleMeter, habit: Habit, random: Random) -> None:
                 _rounded(random.gauss(habit.pulse, 6)),
                 status=IRREGULAR_PULSE if random.random() < 0.03 else 0,
             )
+        case BleLine(line=SinocareMeter() as sinocare):
+            if random.random() < 0.5:
+                sinocare.measure(_rounded(max(2.2, random.gauss(habit.glucose, 0.7)), 1))
+            else:
+                sinocare.measure(_rounded(max(181, random.gauss(habit.urate_umol_l, 20))), Item.URIC_ACID)
         case Thermometer() as thermometer:
             fever = random.uniform(1.0, 2.5) if random.random() < HAS_A_FEVER else 0
             thermometer.measure(_rounded(random.gauss(habit.temperature_cel, 0.1) + fever, 1))

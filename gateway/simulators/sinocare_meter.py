@@ -19,6 +19,8 @@ OLD, CARBON = 0x0004, 0x2000
 TEST_CONNECTION, ERROR, WAITING, RESULT, HISTORY, SET_TIME, STARTED, OFF = 1, 2, 3, 4, 5, 6, 10, 11
 
 CLOCK_NOT_SET, LO, HI = 0x02, 0x10, 0x20
+MEMORY = 200
+"""Results a meter keeps; the oldest gives way, and the numbers go on."""
 BLOOD, CONTROL = 1, 2
 
 
@@ -83,7 +85,7 @@ class SinocareMeter(LineMeter):
     ) -> SinocareRecord:
         """A test now: a strip is put in, blood dropped, the result shown."""
         record = SinocareRecord(
-            order=len(self.records) + 1,
+            order=self.records[-1].order % 0xFFFF + 1 if self.records else 1,
             at=self.clock(),
             item=item,
             value=value,
@@ -91,7 +93,7 @@ class SinocareMeter(LineMeter):
             sample=sample,
             haematocrit_percent=haematocrit_percent,
         )
-        self.records.append(record)
+        self.records = [*self.records, record][-MEMORY:]
         self._untold += [
             self.frame(WAITING, b"\x00\x05"),
             self.frame(STARTED, bytes(2)),

@@ -14,11 +14,13 @@ from random import Random
 from gateway.config import VIRTUAL_METERS
 from gateway.conversation import Sighting
 from gateway.converse import Link
+from gateway.simulators import sinocare_meter
 from gateway.simulators.air import BONDING_KEYS, Air, radio
 from gateway.simulators.benecheck_meter import BeneCheckGlucoseService
 from gateway.simulators.bumble_meter import BumbleMeter
 from gateway.simulators.customers import trade
 from gateway.simulators.glucose_meter import GlucoseMeter
+from gateway.simulators.line import BleLine
 from gateway.simulators.meter import Security, VirtualMeter
 from gateway.simulators.pressure_cuff import PressureCuff
 from gateway.simulators.thermometer import Thermometer
@@ -134,6 +136,20 @@ def virtual_meter(kind: str, number: int, seed: int) -> VirtualMeter:
         case "three_in_one":
             return BeneCheckGlucoseService(
                 name=f"BeneCheck-{number:04}", model="V31-1", address=address, serial=serial, now=store_time
+            )
+        case "sinocare":
+            return BleLine(
+                name=f"SN-6W-{number}",
+                maker="Sinocare",
+                model="UG Plus",
+                address=address,
+                serial=serial,
+                now=store_time,
+                line=sinocare_meter.SinocareMeter(now=store_time),
+                service=sinocare_meter.SERVICE,
+                notify=sinocare_meter.NOTIFY,
+                write_to=sinocare_meter.WRITE,
+                advertised=(sinocare_meter.SERVICE,),
             )
         case _:
             raise ValueError(f"no virtual meter {kind!r}; there are: {', '.join(VIRTUAL_METERS)}")

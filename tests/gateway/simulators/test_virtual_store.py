@@ -11,10 +11,13 @@ import pytest
 
 from gateway.buffer.outbox import Outbox
 from gateway.docking import Docking
+from gateway.drivers import sinocare_frames
 from gateway.drivers.benecheck_gls import record_of
 from gateway.drivers.ble_glucose_frames import measurement
+from gateway.drivers.sinocare import record_of as record_of_sinocare
 from gateway.simulators.bumble_meter import BumbleMeter
 from gateway.simulators.customers import habit_of, measure
+from gateway.simulators.sinocare_meter import MEMORY
 from gateway.simulators.virtual_store import VirtualStore, virtual_meter
 from gateway.visits import Visits
 from gateway.wire.vocabulary import QUANTITIES, Kind
@@ -101,3 +104,20 @@ def test_a_wrong_meter_or_an_empty_card_file_is_named(tmp_path, cards):
     cards.write_text("\n")
     with pytest.raises(ValueError, match="holds no card code"):
         VirtualStore(("glucose",), cards, 1.0, 1)
+
+
+def test_a_sinocare_meter_measures_two_analytes_and_forgets_its_oldest():
+    chance, meter = Random(1), BumbleMeter(virtual_meter("sinocare", 1, 1))
+    line = meter.meter.line
+    for number in range(MEMORY + 20):
+        measure(meter, habit_of(f"KD{number:06d}"), chance)
+    assert [record.order for record in line.records] == list(range(21, MEMORY + 21))
+    measured = [record_of_sinocare(result) for result in map(sinocare_result, line.begin()) if result]
+    assert {record.kind for record in measured} == {Kind.GLUCOSE, Kind.URIC_ACID}
+    for record in measured:
+        for name, value in record.values.items():
+            assert QUANTITIES[name].range.reject_below <= value <= QUANTITIES[name].range.reject_above
+
+
+def sinocare_result(data: bytes) -> sinocare_frames.Result | None:
+    return sinocare_frames.result(sinocare_frames.frame(data))

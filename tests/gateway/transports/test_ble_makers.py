@@ -9,12 +9,26 @@ import pytest
 from gateway.conversation import Context
 from gateway.converse import converse
 from gateway.drivers import recognise
-from gateway.simulators import benecheck_meter, oncall_meter, onetouch, poctor_meter, vendor_cuffs
+from gateway.simulators import (
+    benecheck_meter,
+    bioland_meter,
+    blt_cuff,
+    oncall_meter,
+    onetouch,
+    pangao_cuff,
+    poctor_meter,
+    raycome_cuff,
+    vendor_cuffs,
+)
 from gateway.simulators.benecheck_meter import Analyte, BeneCheckGlucoseService, BeneCheckMeter
+from gateway.simulators.bioland_meter import BiolandMeter
+from gateway.simulators.blt_cuff import BltCuff
 from gateway.simulators.line import BleLine, LineMeter
 from gateway.simulators.oncall_meter import OnCallMeter
 from gateway.simulators.onetouch import VerioFlex
+from gateway.simulators.pangao_cuff import PanGaoCuff
 from gateway.simulators.poctor_meter import PoctorMeter, Strip
+from gateway.simulators.raycome_cuff import RaycomeCuff
 from gateway.simulators.vendor_cuffs import MicrolifeCuff, YonkerCuff
 from tests.gateway.transports.rig import WITHIN_S, noon
 
@@ -85,6 +99,31 @@ def verio_flex() -> BleLine:
     return on_the_air(line, "OneTouch Z7QX", onetouch.SERVICE, onetouch.NOTIFY, onetouch.WRITE)
 
 
+def bioland_g_500() -> BleLine:
+    line = BiolandMeter(now=noon)
+    for mg_dl in (98, 121):
+        line.measure(mg_dl)
+    return on_the_air(line, "Bioland-BGM", bioland_meter.SERVICE, bioland_meter.NOTIFY, bioland_meter.WRITE)
+
+
+def clink_blood() -> BleLine:
+    line = PanGaoCuff(now=noon)
+    line.measure(128, 80, 72)
+    return on_the_air(line, "ClinkBlood", pangao_cuff.SERVICE, pangao_cuff.NOTIFY, pangao_cuff.WRITE)
+
+
+def raycome_cuff_9804() -> BleLine:
+    line = RaycomeCuff(now=noon)
+    line.measure(128, 80, 72)
+    return on_the_air(line, "RBP-9804", raycome_cuff.SERVICE, raycome_cuff.NOTIFY, raycome_cuff.WRITE)
+
+
+def blt_wbp() -> BleLine:
+    line = BltCuff(now=noon)
+    line.measure(170, 92, 70)
+    return on_the_air(line, "BLT_WBP", blt_cuff.SERVICE, blt_cuff.NOTIFY, blt_cuff.WRITE)
+
+
 class Home:
     """A keeper that says when it has been given enough."""
 
@@ -122,6 +161,10 @@ class Home:
                 for systolic in (131, 128, 125)
             ],
         ),
+        (bioland_g_500, "ble.bioland", [{"glucose_mmol_l": Decimal("6.7")}, {"glucose_mmol_l": Decimal("5.4")}]),
+        (clink_blood, "ble.pangao", [{"systolic_mmhg": 128, "diastolic_mmhg": 80, "pulse_per_min": 72}]),
+        (raycome_cuff_9804, "ble.raycome", [{"systolic_mmhg": 128, "diastolic_mmhg": 80, "pulse_per_min": 72}]),
+        (blt_wbp, "ble.blt", [{"systolic_mmhg": 170, "diastolic_mmhg": 92, "pulse_per_min": 70}]),
         (poctor_m3102, "ble.poctor", [{"ketone_mmol_l": Decimal("1.2")}]),
         (verio_flex, "ble.lifescan", [{"glucose_mmol_l": Decimal("5.6")}, {"glucose_mmol_l": Decimal("7.8")}]),
     ],
