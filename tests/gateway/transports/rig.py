@@ -38,8 +38,8 @@ from gateway.transports.bumble_backend import BumbleClient, BumbleScanner, Typis
 SERVICES = frozenset[str]().union(*(driver.services for driver in DRIVERS))
 NOON = datetime.fromisoformat("2026-03-05T12:00")
 LOG = "bluez.log"
-WITHIN_S = 20.0
-"""Ends a test that hangs; none is judged by it."""
+WITHIN_S = 120.0 if os.environ.get("KANGDOCK_BLUETOOTHD") == "1" else 20.0
+"""Ends a test that hangs; none is judged by it. A guest without a processor of its own is slow."""
 
 
 def noon() -> datetime:
