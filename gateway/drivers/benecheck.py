@@ -60,9 +60,10 @@ def talk_serial(context: Context) -> Talk:
     yield from write("", frames.request(frames.ECHO))
     yield from line.hear(REPLY_TIMEOUT_S, until=frames.ECHO)
     if line.heard:
-        marks = _marks(context.last_record)
+        marks, kept = _marks(context.last_record), 0
         for command in frames.COUNTS:
-            yield from _memory(line, command, marks)
+            kept += yield from _memory(line, command, marks)
+        yield from note("records", str(kept))
         yield from line.hear(LISTEN_S)
     yield from line.end()
 
@@ -85,27 +86,32 @@ class _Line:
         self._framer = Framer(frames.CUT)
         self.heard = False
         self.count: int | None = None  # the last one told
-        self.records: dict[str, set[frames.Result]] = {}  # by analyte, since the last `ask`
+        self.records: dict[str, list[frames.Result]] = {}  # by analyte, since the last `ask`
         self._emitted: set[tuple[Kind, str]] = set()
+        self._alike: dict[tuple[str, str], list[int]] | None = {}  # indices of one minute and value, since then
 
     def ask(self, request: bytes) -> Step[None]:
         """Writes `request` and forgets what came before."""
-        self.count, self.records = None, {}
+        self.count, self.records, self._alike = None, {}, {}
         yield from write(self._channel, request)
 
-    def hear(self, timeout_s: float, *, until: int | None = None, records: int = 0) -> Step[None]:
-        """Takes frames until one of command `until` came (and with it `records` of its records), or nothing for
-        `timeout_s`."""
+    def hear(self, timeout_s: float, *, until: int | None = None, indices: range = range(0)) -> Step[None]:
+        """Takes frames until one of command `until` came (and the last of its records at `indices`), or nothing
+        for `timeout_s`."""
         while (data := (yield from next_frame(self._framer, timeout_s, channel=self._channel))) is not None:
             self.heard = True
             frame = frames.front(data)
             yield from self._take(frame)
-            if frame.command == until and len(self.of(until)) >= records:
+            if frame.command == until and self.has(until, indices):
                 return
 
-    def of(self, command: int) -> set[frames.Result]:
+    def of(self, command: int) -> list[frames.Result]:
         """The records of an analyte that came since the last `ask`."""
-        return self.records.get(frames.RECORDS.get(command, ""), set())
+        return self.records.get(frames.RECORDS.get(command, ""), [])
+
+    def has(self, command: int, indices: range) -> bool:
+        """Whether the records at `indices` came since the last `ask`."""
+        return {result.index for result in self.of(command)}.issuperset(indices)
 
     def end(self) -> Step[None]:
         """Says so if bytes came that were no frame."""
@@ -123,42 +129,51 @@ class _Line:
         if frame.command == frames.ERROR:
             yield from note("error", "measurement_failed")
         for result in results:
-            self.records.setdefault(result.analyte, set()).add(result)
-            match record_of(result):
+            self.records.setdefault(result.analyte, []).append(result)
+            match record_of(result, number=self._number(result)):
                 case NoReading(why=why):
                     yield from note("error", why)
                 case Record(kind=kind, key=key) as record if (kind, key) not in self._emitted:
                     yield from emit(record)
                     self._emitted.add((kind, key))
 
+    def _number(self, it: frames.Result) -> int:
+        """Which of the records of its minute and value it is. Index 0 is the first of them, and a sign that all
+        indices moved: from then on nothing tells a second record from the first one told again."""
+        if it.index == 0 or self._alike is None:
+            self._alike = None
+            return 1
+        indices = self._alike.setdefault((it.analyte, key_of(it)), [])
+        if it.index not in indices:
+            indices.append(it.index)
+        return indices.index(it.index) + 1
 
-def _memory(line: _Line, command: int, marks: dict[str, str]) -> Step[None]:
-    """Everything of one analyte, unless nothing changed. The count and the record of index 1 tell: whichever end
-    of the memory is the newest, a new record changes one of them."""
+
+def _memory(line: _Line, command: int, marks: dict[str, str]) -> Step[int]:
+    """Reads everything of one analyte, unless nothing changed, and returns how many records there are. The count
+    and the record of index 1 tell: whichever end of the memory is the newest, a new record changes one of them."""
     analyte, records = frames.COUNTS[command], command + 1
     yield from line.ask(frames.request(command))
     yield from line.hear(REPLY_TIMEOUT_S, until=command)
     count = line.count
     if not count or count > LARGEST_MEMORY:
-        return
-    yield from note("records", str(count))
+        return 0
     yield from line.ask(frames.request(records, first=1, last=1))
     yield from line.hear(REPLY_TIMEOUT_S, until=records)
     mark = next((f"{count}@{key_of(result)}" for result in line.of(records) if result.index == 1), None)
     if mark is not None and marks.get(analyte) == mark:
-        return
-    found: set[frames.Result] = set()
+        return count
     # No source says whether indices begin at 1, as the one that asks for them does, or at 0.
-    for first, last in ((1, count), (0, count - 1)):
-        yield from line.ask(frames.request(records, first=first, last=last))
-        yield from line.hear(REPLY_TIMEOUT_S, until=records, records=count)
-        found |= line.of(records)
-        if len(found) >= count:
+    for indices in (range(1, count + 1), range(count)):
+        yield from line.ask(frames.request(records, first=indices[0], last=indices[-1]))
+        yield from line.hear(REPLY_TIMEOUT_S, until=records, indices=indices)
+        if line.has(records, indices):
             if mark is not None:
                 marks[analyte] = mark
                 yield from remember(" ".join(f"{name}={known}" for name, known in sorted(marks.items())))
-            return
+            return count
     yield from note("error", "records_missing")
+    return count
 
 
 def _marks(text: str | None) -> dict[str, str]:
@@ -181,21 +196,21 @@ QUANTITIES = {
 """The kind and the quantity of each analyte."""
 
 
-def key_of(it: frames.Result) -> str:
-    """The record's own name: minute and value. The index is no part of it: what was just measured is told with
-    index 0, and with another when it is read again."""
-    return f"{it.time.isoformat()}#{it.raw}"
+def key_of(it: frames.Result, number: int = 1) -> str:
+    """The record's own name: minute, value, and its number among equals. The index is no part of it: what was just
+    measured is told with index 0, and with another when it is read again; in a full memory they all move."""
+    return f"{it.time.isoformat()}#{it.raw}" + (f"~{number}" if number > 1 else "")
 
 
-def record_of(it: frames.Result) -> Record | NoReading:
-    """The reading in a record, or why it is none."""
+def record_of(it: frames.Result, *, number: int = 1) -> Record | NoReading:
+    """The reading in a record, or why it is none; `number` is as in `key_of`."""
     if it.raw == 0:
         return NoReading(why="no_value")
     kind, quantity = QUANTITIES[it.analyte]
     value: Decimal = it.mg_dl
     return Record(
         kind=kind,
-        key=key_of(it),
+        key=key_of(it, number),
         values={quantity: canonical(quantity, value, "mg/dL")},
         shown=(Shown(quantity=quantity, value=str(value), unit="mg/dL"),),
         device_time=it.time,
@@ -209,8 +224,8 @@ _SOURCE = (
 )
 _QUIRKS = (
     "Units: glucose and cholesterol in mg/dL, uric acid in tenths of it, whatever the display shows. What was "
-    "just measured has index 0, so a record is known by its minute and value: two equal results in one minute "
-    "become one reading. Records stay in the meter; clearing is never sent."
+    "just measured has index 0, so a record is known by its minute and value; two equal results in one minute are "
+    "told apart when the memory is read. Records stay in the meter; clearing is never sent."
 )
 SERIAL_DRIVER = Driver(
     name="serial.benecheck",
