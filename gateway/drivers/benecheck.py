@@ -10,6 +10,7 @@ from gateway.conversation import (
     Context,
     Driver,
     Garbled,
+    Lost,
     Record,
     SerialLine,
     Sighting,
@@ -41,7 +42,7 @@ STRIP_TIMEOUT_S = 90.0
 listens is told to nobody. A cholesterol strip takes under a minute from the drop of blood to the result."""
 
 LARGEST_MEMORY = 2000
-"""The largest of these meters keeps 360 results; a count beyond any memory is not asked for."""
+"""Such meters keep a few hundred results; a count beyond any memory is not asked for."""
 
 
 def recognise_serial(sighting: Sighting) -> bool:
@@ -74,7 +75,12 @@ def talk_dongle(context: Context) -> Talk:
     yield from introduce()
     yield from subscribe(NOTIFICATIONS)
     line = _Line(NOTIFICATIONS)
-    yield from line.hear(STRIP_TIMEOUT_S)
+    try:
+        yield from line.hear(STRIP_TIMEOUT_S)
+    except Lost:
+        if not line.told:  # to hang up after a result is to have finished
+            raise
+        return
     yield from line.end()
 
 
@@ -88,7 +94,12 @@ class _Line:
         self.count: int | None = None  # the last one told
         self.records: dict[str, list[frames.Result]] = {}  # by analyte, since the last `ask`
         self._emitted: set[tuple[Kind, str]] = set()
-        self._alike: dict[tuple[str, str], list[int]] | None = {}  # indices of one minute and value, since then
+        self._alike: dict[tuple[str, str], list[int]] | None = {}  # indices of one minute and value
+
+    @property
+    def told(self) -> bool:
+        """Whether there was any reading."""
+        return bool(self._emitted)
 
     def ask(self, request: bytes) -> Step[None]:
         """Writes `request` and forgets what came before."""

@@ -81,6 +81,7 @@ def test_a_glucose_memory_read_in_two_conversations_is_read_once() -> None:
     [
         "ble.blood_pressure",
         "ble.benecheck",
+        "ble.benecheck_dongle",
         "ble.yonker",
         "ble.poctor",
         "ble.thermometer",
