@@ -28,6 +28,7 @@ from gateway.docking import Docking
 from gateway.drivers import NotADriver, known_drivers, recognise
 from gateway.lines import lines_of
 from gateway.logged import failing
+from gateway.lookup import LookUps
 from gateway.meters import Meters
 from gateway.rejournal import finish_interrupted
 from gateway.screen.app import Dock, create_app
@@ -98,6 +99,7 @@ class Gateway:
         self._recognise = partial(recognise, drivers=self._drivers)
         self.visits = Visits({slot.name: slot.meters for slot in config.slots})
         self.meters = Meters()
+        self.look_ups = LookUps(config.gateway)
         self.board = Board(
             self.visits,
             clock=_now,
@@ -194,6 +196,7 @@ class Gateway:
             status=lambda: self._health().status,
             received=self.board.received,
             link=self.board.link,
+            look_ups=self.look_ups,
         )
 
     async def _serve_screen(self) -> None:
@@ -206,6 +209,7 @@ class Gateway:
             new_id=uuid4,
             counter=self.board.counter,
             answer=self._answer,
+            find=self.look_ups.find,
             meters=self.meters,
             language=self._config.language,
             local_utc_offset_min=self._config.local_utc_offset_min,

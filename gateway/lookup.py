@@ -62,12 +62,15 @@ class LookUps:
         log.info("lookup.answered found=%s candidates=%d", told.found, len(told.candidates))
         return told.found, told.candidates
 
-    def link(self, up: bool) -> None:
-        """Whether the cloud can be asked now. What was asked on a line that broke is answered: Away."""
+    def link(self, *, up: bool) -> None:
+        """Whether the cloud can be asked now. Whoever waits when the line breaks hears so at once."""
         self._up = up
         if not up:
             while not self._asked.empty():
                 self._asked.get_nowait()
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(Away())
 
     async def next(self) -> Ask:
         """The next question that somebody still waits for."""

@@ -1,6 +1,7 @@
 """Carries batches from the outbox to the cloud and lets go of them when its receipt comes, for ever.
 
-What is sent is decided by `gateway.buffer.outbox`; what a status says, by `gateway.health`.
+What is sent is decided by `gateway.buffer.outbox`; what a status says, by `gateway.health`; what is asked about a
+member without a card, by `gateway.lookup`.
 
 A broker's PUBACK is not custody: it only says that the broker has the batch, in memory perhaps. A batch is settled
 by the cloud's receipt alone, and is published again, the very same, until that comes. One batch is in flight at a
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import StrEnum
+from math import ceil
 from typing import Any
 from uuid import UUID
 
@@ -26,12 +28,14 @@ import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.client import Client as Paho
 from paho.mqtt.client import DisconnectFlags
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.buffer.outbox import Outbox, SealedBatch
 from gateway.config import MqttSettings
 from gateway.logged import failing
+from gateway.lookup import LookUps
 from gateway.wire import codec, topics
 from gateway.wire.messages import MAX_BATCH_READINGS, Status
 
@@ -80,14 +84,16 @@ async def run(
     status: Callable[[], Status],
     received: Callable[[Sequence[UUID]], None],
     link: Callable[[LinkState], None] = lambda state: None,
+    look_ups: LookUps | None = None,
     chance: Callable[[], float] = random.random,
     receipt_wait_s: float = FIRST_RECEIPT_WAIT_S,
 ) -> None:
     """Runs until cancelled. `received` is told the readings the cloud now has, `link` every change of the line."""
     attempt = 0
+    look_ups = look_ups or LookUps(outbox.gateway)
     while True:
         link(LinkState.CONNECTING)
-        session = _Session(outbox, settings, status, received, link, receipt_wait_s)
+        session = _Session(outbox, settings, status, received, link, look_ups, receipt_wait_s)
         try:
             # A task of its own: Python 3.11's TaskGroup leaves its parent marked as cancelled when a child fails,
             # and `_is_cancelled` below must know whether we are.
@@ -130,6 +136,7 @@ class _Session:
         status: Callable[[], Status],
         received: Callable[[Sequence[UUID]], None],
         link: Callable[[LinkState], None],
+        look_ups: LookUps,
         receipt_wait_s: float,
     ) -> None:
         self._outbox = outbox
@@ -137,6 +144,7 @@ class _Session:
         self._status = status
         self._received = received
         self._link = link
+        self._look_ups = look_ups
         self._receipt_wait_s = receipt_wait_s
         self._up_since: float | None = None
         self._awaited: UUID | None = None
@@ -168,16 +176,20 @@ class _Session:
         try:
             async with client:
                 granted = await client.subscribe(topics.receipts(gateway), qos=1)
-                if any(isinstance(code, ReasonCode) and code.is_failure for code in granted):
+                if _refused(granted):
                     raise Rejected("subscribe", str(granted[0]))
+                # Readings have their way without it: a broker that does not know this topic yet stops nothing.
+                can_ask = not _refused(await client.subscribe(topics.all_told(gateway), qos=1))
                 self._up_since = time.monotonic()
                 self._link(LinkState.UP)
+                self._look_ups.link(up=can_ask)
                 log.info("uplink.up")
                 try:
                     async with asyncio.TaskGroup() as tasks:
                         tasks.create_task(self._listen(client))
                         tasks.create_task(self._tell(client))
                         tasks.create_task(self._send(client))
+                        tasks.create_task(self._ask(client))
                 except asyncio.CancelledError:
                     with suppress(Exception):
                         await client.publish_or_raise(
@@ -186,6 +198,8 @@ class _Session:
                     raise
         except MqttConnectError as error:
             raise Rejected("connect", str(error)) from None
+        finally:
+            self._look_ups.link(up=False)
 
     async def _send(self, client: "Client") -> None:
         while True:
@@ -208,26 +222,52 @@ class _Session:
                 log.warning("uplink.no_receipt batch=%s next_wait_s=%.0f", batch.id, wait_s)
         self._awaited = None
 
+    async def _ask(self, client: "Client") -> None:
+        while True:
+            ask = await self._look_ups.next()
+            expires = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+            expires.MessageExpiryInterval = ceil(self._look_ups.within_s)
+            try:
+                await client.publish_or_raise(
+                    topics.ask(self._outbox.gateway, ask.id), codec.encode(ask), properties=expires
+                )
+            except Rejected as refusal:
+                log.error("uplink.refused %s", refusal)
+
     async def _listen(self, client: "Client") -> None:
         async for message in client.messages:
             topic, payload = str(message.topic), message.payload
-            named = topics.read_receipt(topic)
-            if named is None or not isinstance(payload, bytes):
-                continue  # nothing else was subscribed to
-            try:
-                receipt = codec.decode_receipt(payload)
-            except codec.Undecodable as error:
-                log.error("uplink.receipt_undecodable batch=%s error=%s", named, error.error)
+            if not isinstance(payload, bytes):
                 continue
-            if not named == receipt.batch == self._awaited:
-                log.info("uplink.receipt_unknown batch=%s", named)
-                continue
-            ids = await self._outbox.settle(receipt)
-            if receipt.set_aside:
-                log.error("uplink.set_aside batch=%s count=%d reason=%s", named, receipt.set_aside, receipt.reason)
-            if ids:
-                self._received(ids)
-            self._settled.set()
+            if (batch := topics.read_receipt(topic)) is not None:
+                await self._take_receipt(batch, payload)
+            elif (ask := topics.read_told(topic)) is not None:
+                self._take_told(ask, payload)
+
+    async def _take_receipt(self, named: UUID, payload: bytes) -> None:
+        try:
+            receipt = codec.decode_receipt(payload)
+        except codec.Undecodable as error:
+            log.error("uplink.receipt_undecodable batch=%s error=%s", named, error.error)
+            return
+        if not named == receipt.batch == self._awaited:
+            log.info("uplink.receipt_unknown batch=%s", named)
+            return
+        ids = await self._outbox.settle(receipt)
+        if receipt.set_aside:
+            log.error("uplink.set_aside batch=%s count=%d reason=%s", named, receipt.set_aside, receipt.reason)
+        if ids:
+            self._received(ids)
+        self._settled.set()
+
+    def _take_told(self, named: UUID, payload: bytes) -> None:
+        try:
+            told = codec.decode_told(payload)
+        except codec.Undecodable as error:
+            log.error("uplink.told_undecodable ask=%s error=%s", named, error.error)
+            return
+        if named == told.ask:
+            self._look_ups.heard(told)
 
     async def _tell(self, client: "Client") -> None:
         told: tuple[object, ...] = ()
@@ -253,12 +293,18 @@ class Client(aiomqtt.Client):
         self._refusal: str | None = None
 
     async def publish_or_raise(
-        self, topic: str, payload: bytes, *, retain: bool = False, within_s: float = ANSWER_TIMEOUT_S
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        within_s: float = ANSWER_TIMEOUT_S,
+        properties: Properties | None = None,
     ) -> None:
         """Publishes at QoS 1 and returns after the broker's yes; raises Rejected, or MqttError when none came."""
         async with self._one_publish:  # so that the reason belongs to this message
             self._refusal = None
-            await self.publish(topic, payload, qos=1, retain=retain, timeout=within_s)
+            await self.publish(topic, payload, qos=1, retain=retain, properties=properties, timeout=within_s)
             if self._refusal is not None:
                 raise Rejected("publish", self._refusal)
 
@@ -291,6 +337,11 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
     if settings.tls_cert is not None:
         context.load_cert_chain(settings.tls_cert, settings.tls_key)
     return context
+
+
+def _refused(granted: object) -> bool:
+    codes = granted if isinstance(granted, list | tuple) else ()
+    return any(isinstance(code, ReasonCode) and code.is_failure for code in codes)
 
 
 def _is_cancelled() -> bool:

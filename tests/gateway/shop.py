@@ -14,6 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from gateway import uplink
 from gateway.buffer.outbox import Outbox
 from gateway.config import MqttSettings
+from gateway.lookup import LookUps
 from gateway.uplink import LinkState
 from gateway.wire import codec, topics
 from gateway.wire.messages import Outcome, Receipt, Status
@@ -84,6 +85,7 @@ class Store:
         self.status = Status(gateway=outbox.gateway, online=True)
         self.changed = asyncio.Condition()
         self.faults = 0
+        self.look_ups = LookUps(outbox.gateway, within_s=PATIENCE_S)
 
     def on_received(self, ids: Sequence[UUID]) -> None:
         if self.faults:
@@ -121,6 +123,7 @@ async def store(
             status=lambda: made.status,
             received=made.on_received,
             link=made.on_link,
+            look_ups=made.look_ups,
             chance=lambda: 0.05,
             receipt_wait_s=receipt_wait_s,
         )

@@ -17,9 +17,12 @@ from gateway.wire.messages import (
     MAX_BATCH_READINGS,
     WITH_ANSWERS,
     Answer,
+    Ask,
     Asked,
     Batch,
+    Candidate,
     Device,
+    Found,
     Outcome,
     Purpose,
     Quality,
@@ -29,6 +32,7 @@ from gateway.wire.messages import (
     Status,
     TakenAt,
     TimeQuality,
+    Told,
     Visit,
 )
 from gateway.wire.vocabulary import KINDS, QUANTITIES, Kind, Meal, OffScale
@@ -102,6 +106,13 @@ MESSAGES = {
         meters={"sn:VGM-001": NOON},
     ),
     "status_will": Status(gateway="gw-n01-1", online=False),
+    "ask": Ask(id=ID, gateway="gw-n01-1", tail="5678", slot="counter-1", staff="s01"),
+    "told": Told(
+        ask=ID,
+        found=Found.SOME,
+        candidates=(Candidate(code="Q-MFRGGZDFMZTWQ-5678", name="王**", sex="female", born=1950),),
+    ),
+    "told_nobody": Told(ask=ID, found=Found.NOBODY),
 }
 
 
@@ -174,6 +185,10 @@ def test_a_message_of_every_shape_ever_sent_is_still_understood(name: str) -> No
             assert codec.decode_receipt(kept) == MESSAGES[name]
         case "status":
             assert codec.decode_status(kept) == MESSAGES[name]
+        case "ask":
+            assert codec.decode_ask(kept) == MESSAGES[name]
+        case "told":
+            assert codec.decode_told(kept) == MESSAGES[name]
 
 
 def test_a_newer_gateway_may_add_a_field_and_an_older_cloud_still_reads_it() -> None:
@@ -264,6 +279,8 @@ DECODERS = (
     codec.decode_answer,
     codec.decode_receipt,
     codec.decode_status,
+    codec.decode_ask,
+    codec.decode_told,
 )
 
 
@@ -297,6 +314,8 @@ def test_a_topic_says_whose_batch_it_is() -> None:
     assert topics.read_batch(topics.batch("gw-n01-1", ID)) == ("gw-n01-1", ID)
     assert topics.read_receipt(topics.receipt("gw-n01-1", ID)) == ID
     assert topics.read_status(topics.status("gw-n01-1")) == "gw-n01-1"
+    assert topics.read_ask(topics.ask("gw-n01-1", ID)) == ("gw-n01-1", ID)
+    assert topics.read_told(topics.told("gw-n01-1", ID)) == ID
 
 
 @pytest.mark.parametrize(
