@@ -9,10 +9,11 @@ from typing import TypeAlias
 from uuid import UUID
 
 from gateway.clinical import Severity, words
-from gateway.counter import Average, Counter, FirstAid, Judged, Meal, MeasureAgain, Rest, Symptoms, Third
+from gateway.counter import MEALS, Average, Counter, FirstAid, Judged, Meal, MeasureAgain, Rest, Symptoms, Third
 from gateway.screen.values import Figure, figures, pressure, taken
 from gateway.screen.wording import Wording
 from gateway.wire.vocabulary import QUANTITIES, Kind
+from gateway.wire.vocabulary import Meal as MealWord
 
 EMERGENCY_NUMBER = "120"
 """The ambulance in mainland China."""
@@ -138,8 +139,8 @@ def ask(counter: Counter, shown: UUID | None, now: datetime, wording: Wording) -
         case Third() as third:
             return Again(
                 reading=third.reading_id,
-                title=_("The two differ by more than 10: measure a third time"),
-                detail=_("Wait one minute, then start the meter once more."),
+                title=_("Measure a third time now"),
+                detail=_("The two differ by more than 10. Wait one minute, then start the meter once more."),
             )
         case None:
             return None
@@ -206,6 +207,13 @@ def stated(judged: Judged, wording: Wording) -> str:
     return wording.labelled(
         _("Stated"), wording.listed(tuple(wording.text(known[code]) for code in sorted(judged.symptoms)))
     )
+
+
+def amending(judged: Judged, wording: Wording) -> tuple[Button, ...]:
+    """The meals to choose from again, where staff stated one; nothing where the meter did, or nobody has."""
+    if judged.reading.kind is not Kind.GLUCOSE or judged.meal in (judged.reading.meal, MealWord.UNKNOWN):
+        return ()
+    return tuple(Button(code=meal.value, words=wording.meal(meal)) for meal in MEALS if meal is not judged.meal)
 
 
 def urged(judged: Judged, wording: Wording) -> str:

@@ -6,6 +6,7 @@ What a number means is `gateway.clinical`'s; how large it stands there is the st
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from uuid import UUID
 
 from gateway.board import Seen
 from gateway.clinical import Limit, Person, Verdict, interpret, targets
@@ -38,6 +39,7 @@ class Figure:
 class Value:
     """The last reading of a slot: `main` figures are giant, those `beside` are not."""
 
+    reading: UUID
     title: str
     meal: str
     main: tuple[Figure, ...]
@@ -61,6 +63,7 @@ def value(seen: Seen, now: datetime, wording: Wording, *, meal: Meal | None = No
     elif reading.quality is Quality.FLAGGED:
         doubt = _("Unusual number. Please measure again to be sure.")
     return Value(
+        reading=reading.id,
         title=wording.kind(reading.kind),
         meal=wording.meal(meal) if reading.kind is Kind.GLUCOSE else "",
         main=main,

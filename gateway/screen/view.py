@@ -10,7 +10,20 @@ from typing import Any
 from gateway.board import Seen, Snapshot, Trouble
 from gateway.counter import Counter
 from gateway.lookup import tail_only
-from gateway.screen.asking import Ask, Averaged, Button, Card, Row, ask, averaged, card, pressures, stated, urged
+from gateway.screen.asking import (
+    Ask,
+    Averaged,
+    Button,
+    Card,
+    Row,
+    amending,
+    ask,
+    averaged,
+    card,
+    pressures,
+    stated,
+    urged,
+)
 from gateway.screen.troubles import advice
 from gateway.screen.values import Value, value
 from gateway.screen.who import Choosing, Who
@@ -63,6 +76,7 @@ class View:
     """Everything the dock's template prints."""
 
     value: Value | None
+    amend: tuple[Button, ...]
     stated: str
     urged: str
     rows: tuple[Row, ...]
@@ -87,6 +101,7 @@ def view(snapshot: Snapshot, counter: Counter, who: Who, wording: Wording) -> Vi
     rows = pressures(counter, now, wording) if measured else ()
     return View(
         value=None if last is None else value(last, now, wording, meal=judged.meal if judged else None),
+        amend=amending(judged, wording) if judged else (),
         stated=stated(judged, wording) if judged else "",
         urged=urged(judged, wording) if judged else "",
         rows=rows,

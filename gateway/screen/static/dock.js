@@ -34,7 +34,7 @@ function show(html) {
     board.dataset.html = html;
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (board.querySelector("main")) board.querySelector("main").scrollTop = scrolled;
-    const again = board.querySelector("form.many");
+    const again = board.querySelector("form.many:has([data-several])");
     if (asked && again?.elements.reading.value === about) begin(again, switched);
     if (held) document.getElementById(held)?.focus({ preventScroll: true });
     countDown();

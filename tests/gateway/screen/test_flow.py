@@ -41,6 +41,20 @@ def test_a_glucose_asks_for_the_meal_in_one_touch(browser: Browser, served: Serv
     assert (answer.reading, answer.what, answer.values) == (measured.id, Asked.MEAL, ("fasting",))
 
 
+def test_a_meal_touched_by_mistake_is_corrected(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: opened(counter))
+    served.do(lambda: sugar(counter, "8.4"))
+    with looking(browser, served) as page:
+        page.locator("#choice-random").click()
+        expect(page.locator("#value h2")).to_have_text("血糖 · 随机")
+        page.locator("#amend summary").click()
+        page.locator("#amend-fasting").click()
+        expect(page.locator("#value h2")).to_have_text("血糖 · 空腹")
+        expect(page.locator(".figure .word")).to_contain_text("偏高")
+    assert [answer.values for answer in counter.answers] == [("random",), ("fasting",)]
+
+
 def test_a_high_pressure_rests_is_measured_again_a_third_time_and_averaged(browser: Browser, served: Served):
     counter = served.counter
     served.do(lambda: rest(counter))
@@ -53,7 +67,8 @@ def test_a_high_pressure_rests_is_measured_again_a_third_time_and_averaged(brows
         expect(page.locator("#ask h2")).to_contain_text("请现在测第2次")
 
         served.do(lambda: pressure(counter, 138, 88))
-        expect(page.locator("#ask h2")).to_contain_text("两次相差超过10，请测第3次")
+        expect(page.locator("#ask h2")).to_contain_text("请现在测第3次")
+        expect(page.locator("#ask .detail")).to_contain_text("两次相差超过10")
         expect(page.locator(".rows li")).to_have_count(2)
 
         served.do(lambda: pressure(counter, 142, 90))
