@@ -23,7 +23,7 @@ from gateway.conversation import (
     note,
     write,
 )
-from gateway.drivers.astm_frames import DECODERS, Order, Receiver, Row, cut, orders_in, rows_of
+from gateway.drivers.astm_frames import DECODERS, Order, Receiver, Row, cut, messages_in, orders_in, rows_of
 from gateway.drivers.ble_common import NoReading
 from gateway.drivers.framing import Framer, next_frame
 from gateway.units import canonical
@@ -43,8 +43,8 @@ message may have waited in the analyser for hours."""
 class Analyser:
     """One make: how its H record's sender begins, where its serial number and software stand in it, and its tests.
 
-    `tests` has a quantity for each code that is kept, and "" for one that is known and is not. `sure` says how the
-    codes are known.
+    A test's code is component 4 of R 3, up to `code_ends` where something else is written behind it. `tests` has a
+    quantity for each code that is kept, and "" for one that is known and is not. `sure` says how the codes are known.
     """
 
     sender: re.Pattern[str]
@@ -53,7 +53,13 @@ class Analyser:
     serial_at: int
     firmware_at: int = 0
     tests: Mapping[str, str]
+    code_ends: str = ""
     sure: str
+
+    def code_in(self, result: Row) -> str:
+        """What it calls the test."""
+        said = result.component(3, 4)
+        return said.partition(self.code_ends)[0].strip() if self.code_ends else said
 
 
 ANALYSERS: tuple[Analyser, ...] = (
@@ -92,6 +98,7 @@ ANALYSERS: tuple[Analyser, ...] = (
         model="cobas c 311",
         serial_at=0,
         tests={"717": "glucose_mmol_l", "685": "", "687": ""},
+        code_ends="/",  # and a dilution
         sure="717 from captures with glucose in mmol/L and mg/dL, 685 and 687 (ALT, AST) from the same.",
     ),
     Analyser(
@@ -146,14 +153,17 @@ def talk(context: Context) -> Talk:
 
 
 def _take(message: bytes, context: Context) -> Step[None]:
-    """Emits all that a message holds."""
+    """Emits all that is in the records of a message, or of several."""
     try:
-        rows = rows_of(message)
+        for rows in messages_in(rows_of(message)):
+            yield from _take_one(rows, context)
     except Garbled as garbled:
         yield from note("error", f"garbled_{garbled.error}")
-        return
-    header = next((row for row in rows if row.kind == "H"), None)
-    if header is None:
+
+
+def _take_one(rows: list[Row], context: Context) -> Step[None]:
+    header = rows[0] if rows else None
+    if header is None or header.kind != "H":
         yield from note("error", "no_header")
         return
     analyser = next((each for each in ANALYSERS if each.sender.match(header.raw(5))), None)
@@ -190,7 +200,8 @@ def records_of(order: Order, header: Row, analyser: Analyser | None) -> Iterator
     """One record of each kind that was measured for an order: a lipid panel is several results."""
     groups: list[dict[str, Result]] = []
     for row in order.results:
-        quantity = None if analyser is None else analyser.tests.get(code_of(row))
+        code = "" if analyser is None else analyser.code_in(row)
+        quantity = None if analyser is None else analyser.tests.get(code)
         if quantity is None:
             yield NoReading(why="unknown_analyser" if analyser is None else "unknown_test")
         elif not quantity or is_urine(order.row):
@@ -198,7 +209,7 @@ def records_of(order: Order, header: Row, analyser: Analyser | None) -> Iterator
         elif row.field(9).strip() not in FINAL:
             yield NoReading(why="not_final")
         else:
-            _group_for(quantity, groups)[quantity] = Result(row=row, quantity=quantity)
+            _group_for(quantity, groups)[quantity] = Result(row=row, code=code, quantity=quantity)
     for group in groups:
         try:
             yield record_of(list(group.values()), order, header)
@@ -263,7 +274,7 @@ def key_of(order: Order, header: Row, results: list["Result"], taken: str) -> st
     if not when:
         return ""
     specimen = "/".join(" ".join(order.row.field(number).split()) for number in (3, 4))
-    shown = "/".join(f"{code_of(each.row)}={each.sign}{each.shown}" for each in results)
+    shown = "/".join(f"{each.code}={each.sign}{each.shown}" for each in results)
     return f"{when}#{specimen}#{shown}"
 
 
@@ -272,6 +283,7 @@ class Result:
     """One R record of a known test."""
 
     row: Row
+    code: str
     quantity: str
 
     @property
@@ -312,11 +324,6 @@ class Result:
 
 
 _NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?")
-
-
-def code_of(row: Row) -> str:
-    """What the analyser calls the test (R 3, component 4); cobas writes a dilution behind a slash."""
-    return row.component(3, 4).partition("/")[0].strip()
 
 
 def is_urine(order: Row) -> bool:

@@ -169,9 +169,13 @@ class Receiver:
         if piece == self._last:
             return Heard(reply=ACK)  # our ACK was lost: it is sent again, and the frame is not taken again
         awaited = 1 if self._number is None else (self._number + 1) % NUMBERS
-        if frame.number != awaited and not _begins_message(piece):
-            self._refused = True
-            return Heard(reply=NAK, error="garbled_frame_number")
+        error = ""
+        if frame.number != awaited:
+            if not _begins_message(piece):
+                self._refused = True
+                return Heard(reply=NAK, error="garbled_frame_number")
+            error = "message_cut_off" if self._text else ""  # it begins again, from the first frame on
+            self._text = b""
         if len(self._text) + len(frame.body) > MAX_MESSAGE_BYTES:
             self._forget()
             return Heard(reply=EOT, error="garbled_too_long")  # E1381: a receiver's EOT asks to stop
@@ -182,8 +186,8 @@ class Receiver:
             self._text += CR
         if frame.last and _is_ended(self._text):
             text, self._text = self._text, b""
-            return Heard(reply=ACK, message=text)
-        return Heard(reply=ACK)
+            return Heard(reply=ACK, message=text, error=error)
+        return Heard(reply=ACK, error=error)
 
     def _forget(self) -> None:
         self.in_transfer, self._text, self._whole = False, b"", True
@@ -268,6 +272,17 @@ def rows_of(message: bytes) -> list[Row]:
         if text:
             rows.append(Row(text, delimiters))
     return rows
+
+
+def messages_in(rows: list[Row]) -> Iterator[list[Row]]:
+    """`rows` cut before each H record: an analyser that writes no L records may say several messages at once."""
+    message: list[Row] = []
+    for row in rows:
+        if row.kind == "H" and message:
+            yield message
+            message = []
+        message.append(row)
+    yield message
 
 
 @dataclass(slots=True, kw_only=True)
