@@ -54,6 +54,7 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("fee0", name="Mi Smart Band 6"), None),  # the same service
         (_sighting("18f0", name="BPM-188"), "ble.jxh"),
         (_sighting("18f0", name="Vgate iCar"), None),  # an adapter for cars
+        (_sighting("fff0", name="PC_300SNT-BLE"), "ble.pc300"),
         (_sighting("180d", name="heart rate strap"), None),
         (_sighting("1808", transport="serial"), None),
         (_sighting(name="CardioChek PA", transport="serial"), "serial.cardiochek"),

@@ -1,0 +1,202 @@
+"""Lepu (Creative) PC-300 and PC-200 health check boxes over Bluetooth: listened to while a customer is measured.
+
+The frames are `lepu_pc300_frames`'. Nothing is begun from here: an empty cuff must not inflate by itself.
+"""
+
+from decimal import Decimal
+
+from gateway.conversation import Context, Driver, Garbled, Lost, Record, Sighting, Step, Talk, emit, note
+from gateway.drivers import cuff
+from gateway.drivers import lepu_pc300_frames as frames
+from gateway.drivers.ble_common import NoReading
+from gateway.drivers.ble_line import Line, open_line, say
+from gateway.drivers.framing import Framer, next_frame
+from gateway.drivers.lepu_pc300_frames import Frame, Oxygen, Strip, Temperature, Token
+from gateway.units import canonical
+from gateway.wire.messages import Shown
+from gateway.wire.vocabulary import Kind
+
+SERVICE = "fff0"
+LINE = Line(listen="fff1", say=("fff2",))
+NAMES = ("PC_300", "PC-300", "GM_300", "PC-200")
+"""The service is a Bluetooth module's that many makers buy: only the name tells."""
+
+LISTEN_TIMEOUT_S = 60.0
+"""Who switched it on measures within a minute; whatever it tells begins the minute again."""
+REPEATED_WITHIN_FRAMES = 10
+"""A result is told more than once. The same again with fewer frames between is the same one."""
+SETTLED_AFTER_FRAMES = 30
+"""An oximeter tells its numbers every second, and nurses wait half a minute before they write one down."""
+AGREEING_FRAMES, AGREE_WITHIN_PERCENT = 8, 1
+
+
+def recognise(sighting: Sighting) -> bool:
+    """By its name."""
+    return sighting.name.startswith(NAMES)
+
+
+def talk(context: Context) -> Talk:
+    """Say hello and listen. A box that hangs up after it told a result has simply finished."""
+    line = yield from open_line((LINE,))
+    yield from note("maker", "Lepu")
+    yield from say(line, frames.request(Token.ABOUT, frames.NAME))
+    results = _Results()
+    try:
+        yield from _listen(line, results)
+    except Lost:
+        if not results.told:
+            raise
+
+
+def _listen(line: Line, results: "_Results") -> Step[None]:
+    framer, skipped = Framer(frames.FRAMES), 0
+    while (data := (yield from next_frame(framer, LISTEN_TIMEOUT_S, channel=line.listen))) is not None:
+        if framer.skipped > skipped:
+            skipped = framer.skipped
+            yield from note("error", "garbled_line")
+        try:
+            made = results.take(frames.frame(data))
+        except Garbled as garbled:
+            made = NoReading(why=f"garbled_{garbled.error}")
+        match made:
+            case NoReading(why=why):
+                yield from note("error", why)
+            case Record():
+                yield from emit(made)
+    if framer.flush() or framer.skipped > skipped:
+        yield from note("error", "garbled_line")
+
+
+class _Results:
+    """Which frames are results, and which of them are new. None of them has a time or a number."""
+
+    def __init__(self) -> None:
+        self.told = False
+        self._count = 0
+        self._last: dict[tuple[int, int], tuple[bytes, int]] = {}
+        self._oxygen: list[int] = []
+        self._oxygen_told = False
+
+    def take(self, it: Frame) -> Record | NoReading | None:
+        """The reading in a frame, why a result is none, or None where it is no new result. Raises Garbled."""
+        self._count += 1
+        made = self._made(it)
+        if isinstance(made, Record):
+            self.told = True
+        return made
+
+    def _made(self, it: Frame) -> Record | NoReading | None:
+        match it.token, it.type:
+            case Token.PRESSURE, _:
+                self._last.pop((Token.PRESSURE_RESULT, frames.RESULT), None)
+                return None
+            case Token.OXYGEN, frames.RESULT:
+                return self._settled(frames.oxygen(it))
+            case Token.PRESSURE_RESULT, frames.RESULT if it.data and self._is_new(it):
+                bp = frames.pressure(it)
+                flags = ("irregular_pulse",) if bp.is_irregular else ()
+                return cuff.record_of(bp.systolic, bp.diastolic, bp.pulse, mean=bp.mean, flags=flags)
+            case Token.PRESSURE_RESULT, frames.FAILURE if it.data and self._is_new(it):
+                return NoReading(why=frames.pressure_error(it))
+            case ((Token.GLUCOSE | Token.STRIP), _) if it.data and self._is_new(it):
+                found = frames.strip(it)
+                return NoReading(why="unsupported_analyte") if found is None else strip_record(found)
+            case Token.TEMPERATURE, frames.RESULT if it.data:
+                heat = frames.temperature(it)
+                return temperature_record(heat) if heat.is_final and self._is_new(it) else None
+            case _:
+                return None
+
+    def _is_new(self, it: Frame) -> bool:
+        is_glucose = it.token in (Token.GLUCOSE, Token.STRIP) and it.type == frames.GLUCOSE
+        key = (Token.GLUCOSE if is_glucose else it.token, it.type)
+        before, count = self._last.get(key, (b"", 0))
+        self._last[key] = (it.data, self._count)
+        return before != it.data or self._count - count > REPEATED_WITHIN_FRAMES
+
+    def _settled(self, now: Oxygen) -> Record | None:
+        """One reading of a finger: when its numbers have come to rest."""
+        if now.is_off or not 0 < now.spo2 <= 100 or not now.pulse:
+            self._oxygen, self._oxygen_told = [], False
+            return None
+        self._oxygen.append(now.spo2)
+        last = self._oxygen[-AGREEING_FRAMES:]
+        at_rest = len(self._oxygen) >= SETTLED_AFTER_FRAMES and max(last) - min(last) <= AGREE_WITHIN_PERCENT
+        if self._oxygen_told or not at_rest:
+            return None
+        self._oxygen_told = True
+        return oxygen_record(now)
+
+
+# --- what a result is --------------------------------------------------------------------------------------
+
+_STRIPS = {
+    "glucose": (Kind.GLUCOSE, "glucose_mmol_l"),
+    "uric_acid": (Kind.URIC_ACID, "urate_umol_l"),
+    "cholesterol": (Kind.LIPID_PANEL, "total_cholesterol_mmol_l"),
+}
+
+
+def strip_record(it: Strip) -> Record | NoReading:
+    """The reading of a strip. A scale that two programs see differently is refused."""
+    kind, quantity = _STRIPS[it.analyte]
+    if it.beyond is not None:
+        return Record(kind=kind, key="", off_scale={quantity: it.beyond})
+    if it.value is None:
+        return NoReading(why="unknown_unit")
+    return Record(
+        kind=kind,
+        key="",
+        values={quantity: canonical(quantity, it.value, it.unit)},
+        shown=(Shown(quantity=quantity, value=str(it.value), unit=it.unit),),
+    )
+
+
+def temperature_record(it: Temperature) -> Record | NoReading:
+    """The reading of a thermometer that has come to its end."""
+    quantity = "body_temperature_cel"
+    if it.beyond is not None:
+        return Record(kind=Kind.BODY_TEMPERATURE, key="", off_scale={quantity: it.beyond})
+    if it.celsius is None:
+        return NoReading(why="no_value")
+    return Record(
+        kind=Kind.BODY_TEMPERATURE,
+        key="",
+        values={quantity: canonical(quantity, it.celsius, "°C")},
+        shown=(Shown(quantity=quantity, value=str(it.celsius), unit="°C"),),
+    )
+
+
+def oxygen_record(it: Oxygen) -> Record:
+    """The reading of an oximeter that has come to rest."""
+    numbers = {"spo2_percent": (it.spo2, "%"), "pulse_per_min": (it.pulse, "/min")}
+    return Record(
+        kind=Kind.OXYGEN_SATURATION,
+        key="",
+        values={name: canonical(name, Decimal(number), unit) for name, (number, unit) in numbers.items()},
+        shown=tuple(
+            Shown(quantity=name, value=str(number), unit=unit) for name, (number, unit) in numbers.items()
+        ),
+    )
+
+
+DRIVER = Driver(
+    name="ble.pc300",
+    transport="ble",
+    recognise=recognise,
+    talk=talk,
+    devices="Lepu (Creative) PC-300 and PC-200 health check boxes: blood pressure, SpO2, temperature, and of the "
+    "meter plugged into them glucose, uric acid and cholesterol.",
+    source="Lepu's Bluetooth kit (viatomEcho/LepuBle, Pc300BleResponse), a demonstration program of the maker's "
+    "protocol, and frames that a French project shows.",
+    quirks="Results have neither time nor number and are told more than once: the same again within ten frames is "
+    "one result, and glucose comes on two tokens. Glucose in mg/dL is refused, as two programs disagree on its "
+    "scale by ten. A temperature counts when the box says that it is final, an SpO2 after half a minute, at rest. "
+    "Nothing is asked for but its name; its clock is of no use to results without a time.",
+    proven_by="Captured frames of a glucose, an SpO2 and a temperature; their layouts, and blood pressure's, from "
+    "two programs. Uric acid and cholesterol from one. What it tells again when connected again nobody says. "
+    "Transcripts by hand, a virtual box.",
+    services=frozenset({SERVICE}),
+    names=NAMES,
+    decoders=frames.DECODERS,
+)
