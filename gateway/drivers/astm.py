@@ -43,8 +43,8 @@ message may have waited in the analyser for hours."""
 class Analyser:
     """One make: how its H record's sender begins, where its serial number and software stand in it, and its tests.
 
-    A test's code is component 4 of R 3, up to `code_ends` where something else is written behind it. `tests` has a
-    quantity for each code that is kept, and "" for one that is known and is not. `sure` says how the codes are known.
+    A test's code is component 4 of R 3, up to `code_ends` where something else is written behind it. `tests` has
+    a quantity for each code that is kept, and "" for one that is known and is not. `sure`: how codes are known.
     """
 
     sender: re.Pattern[str]
