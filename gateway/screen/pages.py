@@ -4,16 +4,17 @@ A page is a frame (layout.html) around one part, and the part is sent again when
 in a part is `view`'s, `meters`' and `slip`'s.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from gateway.config import Slot
+from gateway.counter import Counter
 from gateway.screen import qr
 from gateway.screen.meters import meters
 from gateway.screen.site import PAGE_HEADERS, Site
@@ -35,12 +36,16 @@ class Tab:
     here: bool
 
 
+Counters: TypeAlias = Mapping[str, Counter]
+"""What is asked at each slot, made once for each picture of the screen."""
+
+
 class Pages:
     """GET."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._parts: dict[str, Callable[[Slot, Wording], dict[str, Any]]] = {
+        self._parts: dict[str, Callable[[Slot, Counters, Wording], dict[str, Any]]] = {
             "dock": self._dock,
             "meters": self._meters,
             "slip": self._slip,
@@ -62,7 +67,7 @@ class Pages:
             slot=slot,
             wording=wording,
             now_ms=_ms(site.dock.clock()),
-            **self._parts[name](slot, wording),
+            **self._part(name, slot, wording),
         )
         response = HTMLResponse(html, headers=PAGE_HEADERS)
         if "lang" in request.query_params:
@@ -80,9 +85,8 @@ class Pages:
         async def stream() -> AsyncIterator[str]:
             yield f"retry: {RECONNECT_MS}\n\n"
             async for _ in site.dock.board.subscribe():
-                html = site.render(
-                    f"_{name}.html", language, slot=slot, wording=wording, **self._parts[name](slot, wording)
-                )
+                part = self._part(name, slot, wording)
+                html = site.render(f"_{name}.html", language, slot=slot, wording=wording, **part)
                 yield _event("clock", str(_ms(site.dock.clock()))) + _event("board", html)
 
         return StreamingResponse(
@@ -91,34 +95,35 @@ class Pages:
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
-    def _dock(self, slot: Slot, wording: Wording) -> dict[str, Any]:
+    def _part(self, name: str, slot: Slot, wording: Wording) -> dict[str, Any]:
+        """What the template of a part needs. Every slot is looked at: an emergency at one must be seen at all."""
+        dock = self._site.dock
+        counters = {each.name: dock.counter(each.name) for each in dock.slots}
+        tabs = tuple(
+            Tab(slot=each, alarm=_in_danger(counters[each.name]), here=each == slot) for each in dock.slots
+        )
+        return {"tabs": tabs, **self._parts[name](slot, counters, wording)}
+
+    def _dock(self, slot: Slot, counters: Counters, wording: Wording) -> dict[str, Any]:
         dock = self._site.dock
         snapshot = dock.board.snapshot(slot.name)
         known = meters(dock.meters.seen(), snapshot.now, wording)
         return {
-            "view": view(snapshot, dock.counter(slot.name), self._site.who, wording),
-            "tabs": self._tabs(slot),
+            "view": view(snapshot, counters[slot.name], self._site.who, wording),
             "ailing": sum(meter.ailing for meter in known),
         }
 
-    def _meters(self, slot: Slot, wording: Wording) -> dict[str, Any]:
+    def _meters(self, slot: Slot, counters: Counters, wording: Wording) -> dict[str, Any]:
         dock = self._site.dock
-        return {"meters": meters(dock.meters.seen(), dock.clock(), wording), "tabs": self._tabs(slot)}
+        return {"meters": meters(dock.meters.seen(), dock.clock(), wording)}
 
-    def _slip(self, slot: Slot, wording: Wording) -> dict[str, Any]:
-        dock = self._site.dock
-        made = slip(dock.counter(slot.name), dock.clock(), wording)
-        return {"slip": made, "qr": qr.svg(made.text) if made else "", "tabs": self._tabs(slot)}
+    def _slip(self, slot: Slot, counters: Counters, wording: Wording) -> dict[str, Any]:
+        made = slip(counters[slot.name], self._site.dock.clock(), wording)
+        return {"slip": made, "qr": qr.svg(made.text) if made else ""}
 
-    def _tabs(self, here: Slot) -> tuple[Tab, ...]:
-        """Every slot, so that an emergency at one is seen at all."""
-        return tuple(
-            Tab(slot=slot, alarm=self._in_danger(slot), here=slot == here) for slot in self._site.dock.slots
-        )
 
-    def _in_danger(self, slot: Slot) -> bool:
-        first_aid = self._site.dock.counter(slot.name).first_aid
-        return first_aid is not None and not first_aid.put_away
+def _in_danger(counter: Counter) -> bool:
+    return counter.first_aid is not None and not counter.first_aid.put_away
 
 
 def _event(name: str, text: str) -> str:
