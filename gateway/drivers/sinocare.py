@@ -40,18 +40,21 @@ MEASURING_TIMEOUT_S = 60.0
 """A finger has to be pricked; each step is told, and begins the minute again."""
 
 HISTORIES: Mapping[int, tuple[bytes, ...]] = {
-    frames.WL_1: (b"\0\0",),
-    frames.ANWEN_AIR: (b"\0\0",),
     frames.CARBON: (b"\0\x01", b"\0\x05"),
     frames.CARBON_2001: (b"\0\x01", b"\0\x05"),
 }
-"""What to ask each machine's memory for: everything, or by sample type, 0001 glucose and 0005 uric acid."""
+"""What to ask a machine's memory for, by sample type: 0001 glucose, 0005 uric acid. The layout of what other
+machines would answer is not public; AnWen+ Air tells its memory by itself."""
 
 SAYS_NOTHING_BYTES = 2
 """A memory frame as short as the request: our own, given back, or an empty memory."""
 
 MEASURING_RANGE_MMOL_L = (Decimal("1.1"), Decimal("33.3"))
-"""What Sinocare's glucose meters can measure. Beyond it they show LO and HI, whatever number their frames hold."""
+"""Beyond it Sinocare's glucose meters show LO and HI (the maker's kit, 4.3), whatever number a frame holds."""
+
+BEYOND = {frames.ABOVE_RANGE: OffScale.HI, frames.BELOW_RANGE: OffScale.LO}
+GLUCOSE_ONLY = frozenset({frames.WL_1, frames.ANWEN_AIR})
+"""What older machines, which measure nothing but glucose, tell as an error of that number."""
 
 
 def recognise(sighting: Sighting) -> bool:
@@ -81,6 +84,7 @@ class _Conversation:
         self._skipped = 0
         self._machine: int | None = None
         self._measuring = False  # it waited for blood or began a test: the next result is of this moment
+        self._beyond: OffScale | None = None  # told as an error since the last test began
         self._clock_answered = False
         self.told = False
         self._over = False
@@ -145,17 +149,27 @@ class _Conversation:
             return
         match it.command:
             case Command.WAITING_FOR_BLOOD | Command.TEST_STARTED:
-                self._measuring = True
+                self._measuring, self._beyond = True, None
             case Command.POWER_OFF | Command.BLUETOOTH_OFF:
                 self._over = True
             case Command.SET_TIME:
                 self._clock_answered = True
             case Command.ERROR:
                 self.told, self._measuring = True, False
-                number = frames.error_number(it)
-                yield from note("error", frames.ERRORS.get(number, f"error_{number}"))
+                yield from self._error(it)
+            case Command.HISTORY_BY_INDEX if measured is None:
+                pass  # the number of the newest record
             case _ if it.command in frames.RESULTS:
                 yield from self._result(it, measured)
+
+    def _error(self, it: Frame) -> Step[None]:
+        number = frames.error_number(it)
+        beyond = BEYOND.get(number) if it.machine in GLUCOSE_ONLY else None
+        if beyond is None:
+            yield from note("error", frames.ERRORS.get(number, f"error_{number}"))
+        elif beyond is not self._beyond:  # an error state may be told more than once
+            self._beyond = beyond
+            yield from emit(Record(kind=Kind.GLUCOSE, key="", off_scale={"glucose_mmol_l": beyond}))
 
     def _result(self, it: Frame, measured: Result | None) -> Step[None]:
         if len(it.payload) <= SAYS_NOTHING_BYTES:
@@ -197,7 +211,7 @@ def record_of(it: Result, *, just_now: bool = False) -> Record | NoReading:
     """
     if it.analyte not in KINDS:
         return NoReading(why="unsupported_analyte")
-    if it.mark or it.sample not in (None, BLOOD, frames.CONTROL_SOLUTION, frames.FOREIGN_CONTROL):
+    if it.old_sample or it.sample not in (None, BLOOD, frames.CONTROL_SOLUTION, frames.FOREIGN_CONTROL):
         return NoReading(why="unknown_sample")
     if it.range == "contradictory":
         return NoReading(why="contradictory_range")
@@ -253,16 +267,17 @@ DRIVER = Driver(
     devices="Sinocare 三诺 glucose and uric acid meters with Bluetooth: WL-1, WL-2, 安稳+Air, GM501 智惠, "
     "SC301 优智, SG901 Air, 臻准2000/3000, UA Ring/Pro/Plus, UG Plus, UG-23, EA-19, EA-23.",
     source="The maker's own frames with what the meters showed (SDK设备返回格式.xlsx), its error table of "
-    "2022-07-15 and SDConstant.h of its kit; four public apps.",
+    "2022-07-15, SDConstant.h and the READMEs of its kits; five public apps.",
     quirks="HI and LO frames still hold a number: it is never taken. Machines 0004 and 0012 have no such flag: "
-    "beyond 1.1 to 33.3 mmol/L they show HI or LO. That mg/dL of 0012 comes in tenths only one app says. A meter "
-    "whose clock was never set says so: what is measured now counts as now, what it kept has no trusted time. "
-    "Nobody can ask for its time: it is known from a result seen being taken. Only machine 0004's clock can be "
-    "set, to the minute. The memory is asked for as published for 0004, and of the 2000 family by sample type. "
-    "Of 000A, 0018, 0020, 0024, 2002 and others the layout is not public: their results are noted as errors, and "
-    "their bytes kept. The old WL-1 has no seconds: two equal values within a minute become one reading.",
+    "beyond 1.1 to 33.3 mmol/L, and as errors 11 and 12, they mean HI and LO. That mg/dL of 0012 comes in tenths "
+    "only one app says. A meter whose clock was never set says so: what is measured now counts as now, what it "
+    "kept has no trusted time. Nobody can ask for its time: it is known from a result seen being taken. Only machine "
+    "0004's clock can be set, to the minute; its memory comes in packages whose layout is not public, and is not "
+    "asked for. The 2000 family is asked by sample type. Of 000A, 0018, 0020, 0024, 2002 and others the layout is "
+    "not public: their results are noted as errors, and their bytes kept. The old WL-1 has no seconds: two equal "
+    "values within a minute become one reading.",
     proven_by="Frames of eight meters published by the maker with what the display said, captured frames of a "
-    "WL-1 and a 安稳+Air, commands of four apps, transcripts, a virtual meter. No conversation with a real one "
+    "WL-1 and a 安稳+Air, commands of five apps, transcripts, a virtual meter. No conversation with a real one "
     "yet; reading the memory of the 2000 family, setting the clock and control solution are unproven.",
     services=SERVICES,
     names=NAMES,

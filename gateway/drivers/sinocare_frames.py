@@ -68,8 +68,11 @@ ERRORS = {
     8: "sampling_uneven",
     9: "haematocrit_out_of_range",
     10: "charging",
+    0x11: "above_range",
+    0x12: "below_range",
 }
-"""E-0 to E-10 of the maker's error table of 2022-07-15."""
+"""E-0 to E-10 of the maker's error table of 2022-07-15; HI and LO by its kit for WL-1 and AnWen+ Air, 4.3."""
+ABOVE_RANGE, BELOW_RANGE = 0x11, 0x12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +96,7 @@ class Result:
     unit: str
     order: int | None = None
     sample: int | None = None
-    mark: int = 0  # the byte behind the value of older machines: 0 in every published frame
+    old_sample: int = 0  # the sample type of older machines: 0 is blood
     flags: int = NOT_PROVIDED
     haematocrit: int | None = None
     temperature_c: Decimal | None = None
@@ -181,19 +184,18 @@ def result(it: Frame) -> Result | None:
     """
     if it.command not in RESULTS:
         return None
-    live = it.command == Command.RESULT
-    match it.machine, len(it.payload):
-        case ((0x2000 | 0x2001), 23):
+    match it.machine, it.command, len(it.payload):
+        case ((0x2000 | 0x2001), _, 23):
             return _carbon(it)
-        case 0x0012, 14 if live:
+        case 0x0012, Command.RESULT, 14:
             return _glucose(it, order=None, at=0, unit=it.payload[13])
-        case ((0x0004 | 0x0012), 12) if not live and _is_a_year(it.payload[2]):
+        case 0x0012, Command.HISTORY_PUSHED, 12:
             return _glucose(it, order=int.from_bytes(it.payload[:2], "big"), at=2)
-        case 0x0004, 12 if live:
+        case 0x0004, Command.RESULT, 12:
             return _glucose(it, order=None, at=0)
-        case 0x0004, 10 if live or _is_a_year(it.payload[0]):
+        case 0x0004, Command.RESULT, 10:
             return _old_glucose(it)
-        case _:
+        case _:  # among them the memory of machine 0004, which comes in packages of several
             return None
 
 
@@ -276,7 +278,7 @@ def _carbon(it: Frame) -> Result:
 
 
 def _glucose(it: Frame, *, order: int | None, at: int, unit: int | None = None) -> Result:
-    """AnWen+ Air, and the newer WL-1: date at `at`, value, a mark, and in a live one the strip's temperature."""
+    """AnWen+ Air, and the newer WL-1: date at `at`, value; in a live one sample type, temperature, code."""
     payload = it.payload
     return Result(
         machine=it.machine,
@@ -287,13 +289,13 @@ def _glucose(it: Frame, *, order: int | None, at: int, unit: int | None = None) 
         value=_tenths(payload[at + 6 : at + 8]),
         unit=name_of(unit or 0, {0: "mmol/L", 1: "mg/dL"}),
         unit_byte=unit,
-        mark=0 if order is not None else payload[8],
+        old_sample=0 if order is not None else payload[8],
         temperature_c=None if order is not None else _tenths(payload[9:11]),
     )
 
 
 def _old_glucose(it: Frame) -> Result:
-    """The first WL-1: a date without seconds, value, code, temperature."""
+    """The first WL-1: a date without seconds, value, a byte that is 00 or 19 in captures, temperature."""
     payload = it.payload
     return Result(
         machine=it.machine,
@@ -304,11 +306,6 @@ def _old_glucose(it: Frame) -> Result:
         unit="mmol/L",
         temperature_c=_tenths(payload[8:10]),
     )
-
-
-def _is_a_year(byte: int) -> bool:
-    """Tells a date from a record's order number, which never reaches 2560: no such meter is older than 2010."""
-    return byte >= 10
 
 
 def _tenths(data: bytes) -> Decimal:

@@ -139,7 +139,7 @@ class SinocareMeter(LineMeter):
                 yield self.frame(TEST_CONNECTION, b"CARE")
             case 5:
                 for record in list(self.records):
-                    if self.machine == OLD or SAMPLE_TYPES.get(payload) is record.item:
+                    if self.machine == CARBON and SAMPLE_TYPES.get(payload) is record.item:
                         yield self.frame(HISTORY, record.payload(self.machine))
             case 6 if self.machine == OLD and len(payload) == 5:
                 year, month, day, hour, minute = payload

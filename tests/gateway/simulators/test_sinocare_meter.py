@@ -74,16 +74,18 @@ def test_a_line_lost_anywhere_loses_no_record_and_doubles_none(lose_after):
     assert sorted(keys) == [f"{order}@2026-03-05T12:00:30" for order in (1, 2, 3)]
 
 
-def test_the_clock_is_set_after_the_memory_was_read():
+def test_the_clock_is_set_and_what_was_measured_before_keeps_the_old_one():
     wl_1 = meter(machine=OLD, clock_error=timedelta(hours=-2))
     wl_1.measure(Decimal("4.7"))
-    list(wl_1.begin())
     met = meet(DRIVER, wl_1, set_clock_to=NOON, channel=NOTIFY)
     assert [act for act in met.acts if act == "emit" or act.startswith("write 534e09")] == [
         "emit",
         "write 534e090004061a03050c0041",
     ]
-    assert ("clock_set", "2026-03-05T12:00:00") in met.notes
+    assert [(what, value) for what, value in met.notes if what.startswith("clock")] == [
+        ("clock", "2026-03-05T10:00:00"),
+        ("clock_set", "2026-03-05T12:00:00"),
+    ]
     assert wl_1.clock() == NOON.replace(second=0)
 
 
