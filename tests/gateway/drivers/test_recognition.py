@@ -45,7 +45,6 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("1000", name="Bioland-BGM"), "ble.bioland"),
         (_sighting("fff0", name="RBP-9804"), "ble.raycome"),
         (_sighting("fff0", name="BLT_WBP"), "ble.blt"),
-        (_sighting("fff0", name="PC_300SNT"), None),  # the same module in another maker's cuff
         (_sighting("1808", "180a", name="FORA 6 CONNECT"), "ble.taidoc"),  # its glucose service carries nothing
         (_sighting("1810", name="TAIDOC TD3128"), "ble.taidoc"),
         (_sighting("00001523-1212-efde-1523-785feabcd123"), "ble.taidoc"),
@@ -54,7 +53,7 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("fee0", name="Mi Smart Band 6"), None),  # the same service
         (_sighting("18f0", name="BPM-188"), "ble.jxh"),
         (_sighting("18f0", name="Vgate iCar"), None),  # an adapter for cars
-        (_sighting("fff0", name="PC_300SNT-BLE"), "ble.pc300"),
+        (_sighting("fff0", name="PC_300SNT"), "ble.pc300"),  # the module of Raycome's cuffs
         (_sighting("180d", name="heart rate strap"), None),
         (_sighting("1808", transport="serial"), None),
         (_sighting(name="CardioChek PA", transport="serial"), "serial.cardiochek"),
