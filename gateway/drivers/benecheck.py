@@ -37,9 +37,11 @@ REPLY_TIMEOUT_S = 2.0
 """A frame takes 6 ms at 38400 baud; a meter that has not answered by then is off, or busy with a strip."""
 LISTEN_S = 60.0
 """A result told while we listen is seen at once; one told while the line rests, when the memory is asked again."""
-STRIP_TIMEOUT_S = 90.0
+STRIP_TIMEOUT_S = 60.0
 """The dongle is there while the meter is on, and the memory cannot be asked through it: what is told while nobody
-listens is told to nobody. A cholesterol strip takes under a minute from the drop of blood to the result."""
+listens is told to nobody. A cholesterol strip takes half a minute from the drop of blood to the result."""
+MORE_TIMEOUT_S = 10.0
+"""After a result: a second test begins with a strip, and the dongle is heard again. Others need the radio, too."""
 
 LARGEST_MEMORY = 2000
 """Such meters keep a few hundred results; a count beyond any memory is not asked for."""
@@ -76,7 +78,7 @@ def talk_dongle(context: Context) -> Talk:
     yield from subscribe(NOTIFICATIONS)
     line = _Line(NOTIFICATIONS)
     try:
-        yield from line.hear(STRIP_TIMEOUT_S)
+        yield from line.hear(STRIP_TIMEOUT_S, then_s=MORE_TIMEOUT_S)
     except Lost:
         if not line.told:  # to hang up after a result is to have finished
             raise
@@ -106,10 +108,16 @@ class _Line:
         self.count, self.records, self._alike = None, {}, {}
         yield from write(self._channel, request)
 
-    def hear(self, timeout_s: float, *, until: int | None = None, indices: range = range(0)) -> Step[None]:
+    def hear(
+        self, timeout_s: float, *, then_s: float = 0.0, until: int | None = None, indices: range = range(0)
+    ) -> Step[None]:
         """Takes frames until one of command `until` came (and the last of its records at `indices`), or nothing
-        for `timeout_s`."""
-        while (data := (yield from next_frame(self._framer, timeout_s, channel=self._channel))) is not None:
+        for `timeout_s`; once there was a reading, for `then_s`."""
+        while True:
+            patience_s = then_s if then_s and self.told else timeout_s
+            data = yield from next_frame(self._framer, patience_s, channel=self._channel)
+            if data is None:
+                return
             self.heard = True
             frame = frames.front(data)
             yield from self._take(frame)

@@ -37,7 +37,7 @@ NAMES = ("benecheck", "gl-")
 ANALYTES = {0x41: "glucose", 0x51: "uric_acid", 0x61: "cholesterol"}
 """By the low byte of the sequence number."""
 
-FIRST_TIMEOUT_S = 90.0
+FIRST_TIMEOUT_S = 60.0
 """The meter is switched on by its strip and tells the result when it has one; cholesterol takes the longest."""
 IDLE_TIMEOUT_S = 10.0
 """Records that it kept follow each other at once."""

@@ -35,7 +35,7 @@ CHANNEL = "00010203-0405-0607-0809-0a0b0c0d2b10"
 NAMES = ("Poctor", "POCTOR")
 """The service is a chip maker's: only the name tells whose meter it is."""
 
-STRIP_TIMEOUT_S = 90.0
+STRIP_TIMEOUT_S = 60.0
 """The meter is switched on by its strip, and tells the result when it has one; how long that takes is unknown."""
 MORE_TIMEOUT_S = 10.0
 """After a result: the meter has said what it had to say."""
