@@ -142,7 +142,8 @@ class _Conversation:
     def _take(self, data: bytes) -> Step[None]:
         try:
             it = frames.frame(data)
-            self._machine = it.machine
+            if it.payload != frames.GREETING:  # our own, given back, says nothing of the meter
+                self._machine = it.machine
             measured = frames.result(it)
         except Garbled as garbled:  # one bad frame must not cost those behind it
             yield from note("error", f"garbled_{garbled.error}")
@@ -271,8 +272,8 @@ DRIVER = Driver(
     quirks="HI and LO frames still hold a number: it is never taken. Machines 0004 and 0012 have no such flag: "
     "beyond 1.1 to 33.3 mmol/L, and as errors 11 and 12, they mean HI and LO. That mg/dL of 0012 comes in tenths "
     "only one app says. A meter whose clock was never set says so: what is measured now counts as now, what it "
-    "kept has no trusted time. Nobody can ask for its time: it is known from a result seen being taken. Only machine "
-    "0004's clock can be set, to the minute; its memory comes in packages whose layout is not public, and is not "
+    "kept has no trusted time. Nobody can ask for its time: it is known from a result seen being taken. Only "
+    "machine 0004's clock can be set, to the minute; its memory comes in packages whose layout is not public, and is not "
     "asked for. The 2000 family is asked by sample type. Of 000A, 0018, 0020, 0024, 2002 and others the layout is "
     "not public: their results are noted as errors, and their bytes kept. The old WL-1 has no seconds: two equal "
     "values within a minute become one reading.",

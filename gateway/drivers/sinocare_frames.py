@@ -15,6 +15,7 @@ from gateway.conversation import Decoder, Garbled
 from gateway.drivers.cursor import Cursor, name_of
 
 HEAD = b"SN"
+GREETING = b"SINO"
 CR_LF = b"\r\n"
 """Follows a frame of the 2000 family now and then, outside its length."""
 SMALLEST_LENGTH = 4  # machine, command, sum
@@ -212,8 +213,8 @@ def request(machine: int, command: int, payload: bytes = b"\0\0") -> bytes:
 
 
 def connection_test() -> bytes:
-    """ "SINO", to be answered with "CARE". Public only for machine 0004; the answer says which machine it is."""
-    return request(WL_1, Command.CONNECTION_TEST, b"SINO")
+    """To be answered with "CARE". Public only for machine 0004; the answer says which machine it is."""
+    return request(WL_1, Command.CONNECTION_TEST, GREETING)
 
 
 def set_time(machine: int, moment: datetime) -> bytes | None:
