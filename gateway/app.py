@@ -105,7 +105,8 @@ class Gateway:
             clock=_now,
             unsent=lambda: outbox.stats().unsent,
             # Virtual customers mean a demonstration: there, as in the cloud's, unsigned rules may speak.
-            rules=rules_here(library(), production=config.virtual is None),
+            rules=rules_here(library(config.rules.directory), production=config.virtual is None),
+            profile=config.rules.profile,
         )
         self._docking = Docking(
             outbox,

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.clinical import ClinicalDataError, library, profiles
 from gateway.toml_table import Table
 from gateway.wire.topics import GATEWAY_NAME
 
 LANGUAGES = ("zh_CN", "en")
+DEFAULT_PROFILE, *_ = profiles()
 MQTT_PASSWORD = "KANGDOCK_MQTT_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 VIRTUAL_METERS = ("glucose", "pressure", "temperature", "three_in_one", "sinocare")
 ADDRESS = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
@@ -81,6 +83,15 @@ class SerialSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RulesSettings:
+    """The clinical rules that the counter judges by: the chain's own signed copy, or the packaged ones; and whose
+    targets count."""
+
+    directory: Path | None = None
+    profile: str = DEFAULT_PROFILE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxSettings:
     """How much of the disk readings and raw bytes may take, and what stays free for the rest of the machine."""
 
@@ -111,6 +122,7 @@ class Config:
     ble: BleSettings = BleSettings()
     serial: tuple[SerialSettings, ...] = ()
     outbox: OutboxSettings = OutboxSettings()
+    rules: RulesSettings = RulesSettings()
     virtual: VirtualSettings | None = None
     language: str = "zh_CN"
     local_utc_offset_min: int = 480
@@ -155,6 +167,7 @@ def _read(top: Table, here: Path, environ: Mapping[str, str]) -> Config:
         ble=_ble(top.table("ble")),
         serial=_serial(top),
         outbox=_outbox(top.table("outbox")),
+        rules=_rules(top.table("rules"), here),
         virtual=_virtual(top.table("virtual"), here) if top.has("virtual") else None,
     )
     gateway.nothing_else()
@@ -227,6 +240,22 @@ def _serial(top: Table) -> tuple[SerialSettings, ...]:
     for twice in sorted({one for one in meant if meant.count(one) > 1}):
         top.complain("serial", f"{' '.join(filter(None, twice))} twice", "one driver for each port")
     return tuple(ports)
+
+
+def _rules(table: Table, here: Path) -> RulesSettings:
+    settings = RulesSettings(
+        directory=table.path("directory", here, required=False),
+        profile=table.choice("profile", DEFAULT_PROFILE, profiles()),
+    )
+    if settings.directory is not None:
+        try:
+            wrong = "" if library(settings.directory) else "holds no rule"
+        except (ClinicalDataError, OSError, UnicodeDecodeError) as error:
+            wrong = str(error)
+        if wrong:
+            table.complain("directory", f"{settings.directory}: {wrong}", "a copy of the cloud's rule files")
+    table.nothing_else()
+    return settings
 
 
 def _outbox(table: Table) -> OutboxSettings:

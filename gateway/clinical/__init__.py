@@ -7,7 +7,7 @@ clock. The gateway judges with it while the cloud is away; the cloud judges agai
 from gateway.clinical.facts import Count, Measurement, Person, Repeat, facts, measurement, vocabulary
 from gateway.clinical.language import ClinicalDataError, Condition, Fact, Facts, holds
 from gateway.clinical.rules import Finding, Rule, SignOff, judge, library, read, signed
-from gateway.clinical.targets import Band, Limit, Verdict, averaged_of_three, interpret, targets
+from gateway.clinical.targets import Band, Limit, Verdict, averaged_of_three, interpret, profiles, targets
 from gateway.clinical.words import Protocol, Severity, Text, words
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "judge",
     "library",
     "measurement",
+    "profiles",
     "read",
     "signed",
     "targets",

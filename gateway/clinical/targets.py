@@ -85,6 +85,12 @@ def targets(
     return _targets(person or NOBODY, kind, meal, profile)
 
 
+def profiles() -> tuple[str, ...]:
+    """Whose targets there are to choose from, the default first."""
+    table = _table()
+    return table.default_profile, *(name for name in table.profiles if name != table.default_profile)
+
+
 def averaged_of_three(profile: str | None = None) -> int:
     """How many of three blood pressures, counted from the last, are averaged; KeyError for an unknown profile."""
     table = _table()

@@ -1,6 +1,8 @@
 """A wrong line in the settings is explained by name before anything starts."""
 
 import re
+import shutil
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,10 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
+def copy_of_the_rules(directory: Path) -> None:
+    shutil.copytree(Path(str(resources.files("gateway.clinical") / "library")), directory)
+
+
 def problems(tmp_path: Path, text: str) -> list[str]:
     with pytest.raises(ConfigError) as refused:
         load(written(tmp_path, text), {})
@@ -36,6 +42,7 @@ def example(tmp_path: Path) -> str:
     """The shipped file, in a machine that has the files it names."""
     for name in ("ca.pem", "gateway.pem", "gateway.key", "cards.txt"):
         (tmp_path / name).write_text("M0001042")
+    copy_of_the_rules(tmp_path / "rules")
     return EXAMPLE.read_text().replace("/etc/kangdock", str(tmp_path))
 
 
@@ -73,6 +80,27 @@ def test_a_virtual_store_is_checked_before_it_opens(tmp_path: Path):
         f"virtual.cards: {tmp_path / 'cards.txt'}: there is no such file; expected a readable file",
         "virtual.meters: no virtual meter 'scales'; expected some of " + ", ".join(VIRTUAL_METERS),
     ]
+
+
+def test_the_counter_may_judge_by_the_chains_own_rules_and_targets(tmp_path: Path):
+    copy_of_the_rules(tmp_path / "rules")
+    config = load(written(tmp_path, SMALL + '[rules]\ndirectory = "rules"\nprofile = "primary2025"\n'), {})
+    assert (config.rules.directory, config.rules.profile) == (tmp_path / "rules", "primary2025")
+
+
+def test_rules_that_cannot_be_used_are_refused_before_anything_starts(tmp_path: Path):
+    (line,) = problems(tmp_path, SMALL + '[rules]\ndirectory = "gone"\n')
+    assert line.startswith("rules.directory: ")
+    (tmp_path / "empty").mkdir()
+    (line,) = problems(tmp_path, SMALL + '[rules]\ndirectory = "empty"\n')
+    assert "holds no rule" in line
+    copy_of_the_rules(tmp_path / "rules")
+    with (tmp_path / "rules" / "glucose.toml").open("a") as rules:
+        rules.write("[[rule]]\n")
+    (line,) = problems(tmp_path, SMALL + '[rules]\ndirectory = "rules"\n')
+    assert "glucose.toml" in line
+    (line,) = problems(tmp_path, SMALL + '[rules]\nprofile = "mine"\n')
+    assert line.startswith("rules.profile: ")
 
 
 def test_raw_bytes_are_a_part_of_what_the_outbox_may_take(tmp_path: Path):
