@@ -28,6 +28,10 @@ def run(arguments: argparse.Namespace) -> int:
             return doctor.main(arguments.config, as_json=arguments.json)
         case "drivers":
             return _drivers(arguments.what, arguments.name)
+        case "simulate":
+            from gateway.simulate import main as simulate
+
+            return simulate(arguments.transcript)
     try:
         config = load(arguments.config)
     except ConfigError as error:
@@ -36,6 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     match arguments.command:
         case "run":
             _run(config)
+        case "capture":
+            return _capture(config, arguments)
         case "journal":
             if arguments.conversation is None:
                 return _list_journal(config)
@@ -63,6 +69,30 @@ def _run(config: Config) -> NoReturn:
         logging.shutdown()
         sys.stdout.flush()
         os._exit(status)
+
+
+def _capture(config: Config, arguments: argparse.Namespace) -> int:
+    from gateway.app import CannotStart, OutboxFailed
+    from gateway.capture import Writer, capture
+    from gateway.scrub import Scrubber
+
+    if not arguments.out.is_dir():
+        print(f"{arguments.out}: there is no such folder", file=sys.stderr)
+        return BAD_CONFIG
+    writer = Writer(
+        directory=arguments.out,
+        scrubber=Scrubber() if arguments.scrub else None,
+        told=lambda line: print(line, flush=True),
+        enough=max(1, arguments.count),
+    )
+    try:
+        asyncio.run(capture(config, writer, only=arguments.driver, wait_s=arguments.wait))
+    except (CannotStart, OutboxFailed) as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        pass
+    return 0 if writer.written and not writer.refused else FAILED
 
 
 def _drivers(what: str, name: str | None) -> int:

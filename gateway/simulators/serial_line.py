@@ -95,6 +95,14 @@ class PtyMeter:
         if self._speaker is not None:
             await asyncio.wait({self._speaker})
 
+    async def heard_out(self, *, within_s: float | None = HEARD_WITHIN_S) -> None:
+        """Returns once the host has all that was sent. What is on the line might go with the plug otherwise."""
+        quiet = 0
+        async with asyncio.timeout(within_s):
+            while self._ends is not None and quiet < QUIET_LOOKS:
+                await asyncio.sleep(RETRY_WRITE_S)
+                quiet = 0 if _waiting(self._ends[1]) else quiet + 1
+
     def _say(self, pieces: Iterator[bytes]) -> None:
         if self._ends is None:
             return
@@ -133,19 +141,11 @@ class PtyMeter:
             part = part[: dropped - at] + part[dropped - at + 1 :]
         await _write(master, part)
         if pulled:
-            await self._heard_out()
+            await self.heard_out()
             self._pulled = True
             self._speaker = None  # it is this task, which ends by itself
             self.unplug()
         return not pulled
-
-    async def _heard_out(self) -> None:
-        """What is on the line might go with the plug. A fault is the same each time, so the host gets it first."""
-        quiet = 0
-        async with asyncio.timeout(HEARD_WITHIN_S):
-            while self._ends is not None and quiet < QUIET_LOOKS:
-                await asyncio.sleep(RETRY_WRITE_S)
-                quiet = 0 if _waiting(self._ends[1]) else quiet + 1
 
 
 def _waiting(slave: int) -> int:
