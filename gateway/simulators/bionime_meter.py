@@ -6,9 +6,10 @@ Written from what two public programs say of the maker's protocol. A single byte
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from gateway.simulators.line import LineMeter
+from gateway.simulators.line import BleLine, LineMeter
+from gateway.simulators.meter import Characteristic
 
-SERVICE, ANSWERS = "fee0", "fee2"
+SERVICE, LOCK_CHANNEL, ANSWERS, QUESTIONS = "fee0", "fee1", "fee2", "fee3"
 UNLOCK, LOCK = b"\0", b"\1"
 
 _PART_BYTES = 18
@@ -76,6 +77,24 @@ class BionimeMeter(LineMeter):
                 return data + self.records[index - 1] + bytes(0 if self.of_2017 else 10)
             case _:
                 return None
+
+
+@dataclass(kw_only=True)
+class BionimeOnAir(BleLine):
+    """It has a third channel: its lock."""
+
+    service: str = SERVICE
+    notify: str = ANSWERS
+    write_to: str = QUESTIONS
+    advertised: tuple[str, ...] = (SERVICE,)
+    write_properties: frozenset[str] = frozenset({"write"})
+
+    def own_characteristics(self) -> tuple[Characteristic, ...]:
+        """See VirtualMeter."""
+        lock = Characteristic(
+            service=SERVICE, channel=LOCK_CHANNEL, properties=frozenset({"read", "write"}), protected=True
+        )
+        return (lock, *super().own_characteristics())
 
 
 def _parts(frame: bytes) -> Iterator[bytes]:

@@ -13,20 +13,27 @@ from gateway.simulators import (
     benecheck_meter,
     bioland_meter,
     blt_cuff,
+    jxh_cuff,
+    lpm311_meter,
     oncall_meter,
     onetouch,
     pangao_cuff,
+    pc300_box,
     poctor_meter,
     raycome_cuff,
     vendor_cuffs,
 )
 from gateway.simulators.benecheck_meter import Analyte, BeneCheckGlucoseService, BeneCheckMeter
 from gateway.simulators.bioland_meter import BiolandMeter
+from gateway.simulators.bionime_meter import BionimeMeter, BionimeOnAir
 from gateway.simulators.blt_cuff import BltCuff
+from gateway.simulators.jxh_cuff import JxhCuff
 from gateway.simulators.line import BleLine, LineMeter
+from gateway.simulators.lpm311_meter import Lpm311Meter
 from gateway.simulators.oncall_meter import OnCallMeter
 from gateway.simulators.onetouch import VerioFlex
 from gateway.simulators.pangao_cuff import PanGaoCuff
+from gateway.simulators.pc300_box import Pc300Box
 from gateway.simulators.poctor_meter import PoctorMeter, Strip
 from gateway.simulators.raycome_cuff import RaycomeCuff
 from gateway.simulators.vendor_cuffs import MicrolifeCuff, YonkerCuff
@@ -124,6 +131,32 @@ def blt_wbp() -> BleLine:
     return on_the_air(line, "BLT_WBP", blt_cuff.SERVICE, blt_cuff.NOTIFY, blt_cuff.WRITE)
 
 
+def lpm_311() -> BleLine:
+    line = Lpm311Meter(now=noon)
+    line.measure(Decimal("5.12"), Decimal("1.23"), None)
+    return on_the_air(line, "LPM311", lpm311_meter.SERVICE, lpm311_meter.CHANNEL)
+
+
+def gm700sb() -> BleLine:
+    line = BionimeMeter(now=noon)
+    for mg_dl in (98, 176):
+        line.measure(mg_dl)
+    return BionimeOnAir(name=line.serial, address="C4:5E:00:00:00:31", now=noon, line=line)
+
+
+def bpm_188() -> BleLine:
+    line = JxhCuff(now=noon)
+    line.measure(128, 80, 72)
+    return on_the_air(line, "BPM-188", jxh_cuff.SERVICE, jxh_cuff.NOTIFY, jxh_cuff.WRITE)
+
+
+def pc_300() -> BleLine:
+    line = Pc300Box(now=noon)
+    line.measure_pressure(128, 93, 80, 72)
+    line.measure_glucose(Decimal("5.8"))
+    return on_the_air(line, "PC_300SNT", pc300_box.SERVICE, pc300_box.NOTIFY, pc300_box.WRITE)
+
+
 class Home:
     """A keeper that says when it has been given enough."""
 
@@ -166,6 +199,21 @@ class Home:
         (raycome_cuff_9804, "ble.raycome", [{"systolic_mmhg": 128, "diastolic_mmhg": 80, "pulse_per_min": 72}]),
         (blt_wbp, "ble.blt", [{"systolic_mmhg": 170, "diastolic_mmhg": 92, "pulse_per_min": 70}]),
         (poctor_m3102, "ble.poctor", [{"ketone_mmol_l": Decimal("1.2")}]),
+        (
+            lpm_311,
+            "ble.lpm311",
+            [{"total_cholesterol_mmol_l": Decimal("5.12"), "hdl_mmol_l": Decimal("1.23")}],
+        ),
+        (gm700sb, "ble.bionime", [{"glucose_mmol_l": Decimal("5.4")}, {"glucose_mmol_l": Decimal("9.8")}]),
+        (bpm_188, "ble.jxh", [{"systolic_mmhg": 128, "diastolic_mmhg": 80}] * 2),  # told, and kept
+        (
+            pc_300,
+            "ble.pc300",
+            [
+                {"systolic_mmhg": 128, "diastolic_mmhg": 80, "mean_arterial_mmhg": 93, "pulse_per_min": 72},
+                {"glucose_mmol_l": Decimal("5.8")},
+            ],
+        ),
         (verio_flex, "ble.lifescan", [{"glucose_mmol_l": Decimal("5.6")}, {"glucose_mmol_l": Decimal("7.8")}]),
     ],
 )

@@ -15,6 +15,7 @@ from gateway.simulators.benecheck_meter import Analyte, BeneCheckMeter
 from gateway.simulators.line import LineMeter
 from gateway.simulators.oncall_meter import HI, OnCallMeter
 from gateway.simulators.serial_line import LineFaults, PtyMeter
+from gateway.simulators.taidoc_meter import URIC_ACID, TaiDocMeter
 from gateway.transports.serial_port import Port, SerialPorts
 from tests.gateway.transports.rig import WITHIN_S, noon
 from tests.gateway.transports.test_ble_makers import Home
@@ -40,6 +41,14 @@ def on_call() -> LineMeter:
     return meter
 
 
+def td_4279() -> LineMeter:
+    meter = TaiDocMeter(now=noon, model="4279")
+    meter.measure(66, URIC_ACID)
+    for mg_dl in (176, 98):
+        meter.measure(mg_dl)
+    return meter
+
+
 GLUCOSE = [{"glucose_mmol_l": Decimal("5.4")}, {"glucose_mmol_l": Decimal("9.8")}]
 
 
@@ -48,6 +57,7 @@ GLUCOSE = [{"glucose_mmol_l": Decimal("5.4")}, {"glucose_mmol_l": Decimal("9.8")
     [
         (three_in_one, "serial.benecheck", [*GLUCOSE, {"urate_umol_l": Decimal(393)}]),
         (on_call, "serial.acon_oncall", [{}, *reversed(GLUCOSE)]),
+        (td_4279, "serial.taidoc", [*GLUCOSE, {"urate_umol_l": Decimal(393)}]),
     ],
 )
 @pytest.mark.parametrize(
