@@ -158,7 +158,8 @@ class Docking:
     async def dock(self, driver: Driver, sighting: Sighting, link: Link) -> int:
         """One conversation to its end; how many of its readings were new. Raises ConversationError, OutboxFull."""
         now = self._clock()
-        known = await self._outbox.mark(driver.name, sighting.address) if sighting.transport == "ble" else None
+        # Of a serial meter: what was remembered at this socket. A driver knows another meter's mark by its number.
+        known = await self._outbox.mark(driver.name, sighting.address)
         context = Context(sighting=sighting, now=now, last_record=known, local_utc_offset_min=self._offset_min)
         # Nobody is helped by a meter that shows our own wrong time.
         if driver.sets_clock and self._meters.clock_asked(sighting.address) and self._clock_trusted():

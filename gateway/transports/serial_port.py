@@ -165,13 +165,8 @@ class SerialPorts:
                 yield await self._heard.get()
         finally:
             looking.cancel()
-            for one in (*self._plugged.values(), *self._left):
-                if one.opening is not None:
-                    one.opening.cancel()
-                if one.open is not None:
-                    one.open.close()
-            self._plugged.clear()
-            self._left.clear()
+            for address in list(self._plugged):
+                self._forget(address)  # what they said and nobody fetched is there when we are watched again
             threads.shutdown(wait=False, cancel_futures=True)
 
     def open(self, sighting: Sighting) -> AbstractAsyncContextManager[Link]:

@@ -31,6 +31,7 @@ from gateway.conversation import (
     Sighting,
     Talk,
     emit,
+    remember,
     write,
 )
 from gateway.converse import LATE
@@ -100,6 +101,7 @@ def listen(context: Context) -> Talk:
 def ask(context: Context) -> Talk:
     yield from write("", b"?")
     yield from listen(context)
+    yield from remember(f"{context.last_record or ''}+")
 
 
 def made(name: str, talk, *, asks: bool) -> Driver:
@@ -636,6 +638,41 @@ def test_a_memory_pulled_in_mid_frame_is_read_to_its_end_after_the_next_plug_and
             kept = await it.kept()
             logger.unplug()
         assert kept == {"1-1.1": [110, 111, 112, 113, 114, 115, 120]}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_a_driver_remembers_of_a_serial_meter_comes_back(tmp_path):
+    async def scenario():
+        logger = wire(Logger)
+        setting = SerialSettings(usb_path="1-1.1", driver="serial.logger")
+        async with counter(tmp_path, setting) as it:
+            it.sockets.plug("1-1.1", logger, ADAPTER)
+            await it.board.until_ended(3)
+            assert (await it.outbox.mark("serial.logger", "1-1.1")).startswith("+++")
+            logger.unplug()
+
+    asyncio.run(scenario())
+
+
+def test_what_waits_when_the_watching_breaks_is_there_when_it_goes_on():
+    async def scenario():
+        sockets, monitor = Sockets(), wire()
+        sockets.plug("1-1.2", monitor)
+        async with transport(sockets) as ports:
+            async with aclosing(ports.sightings()) as sightings:
+                monitor.say(b"kept")
+                await anext(sightings)
+            async with aclosing(ports.sightings()) as sightings:
+                sighting = await anext(sightings)
+                async with ports.open(sighting) as link:
+                    assert await heard(link, 4) == b"kept"
+                monitor.say(b"next")
+                sighting = await anext(sightings)
+                async with ports.open(sighting) as link:
+                    assert await heard(link, 4) == b"next"
+        monitor.unplug()
 
     asyncio.run(scenario())
 
