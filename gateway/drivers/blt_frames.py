@@ -99,6 +99,9 @@ def cut(buffer: bytes) -> int:
             at += 1
         at += 1
         left -= 1
+    total = buffer[1] + sum(buffer[2 : at - 1].replace(b"\xaa\xaa", b"\xaa"))
+    if buffer[at - 1] == HEAD and total & 0xFF != HEAD:
+        return -(at - 1)  # another frame begins in place of the sum
     return at
 
 

@@ -142,7 +142,8 @@ class Result:
 
 
 def cut(buffer: bytes) -> int:
-    """See `framing.Cut`. A frame that was cut off, so that its sum is wrong, gives way to the one inside of it."""
+    """See `framing.Cut`. A frame that was cut off gives way to the one that begins inside of it, or in place of
+    its sum. Nothing that a result says looks like a head, so that there it counts even where the sum is right."""
     if buffer.startswith(CR_LF):
         return len(CR_LF)
     head = buffer.find(HEAD)
@@ -156,8 +157,14 @@ def cut(buffer: bytes) -> int:
     size = 3 + buffer[2]
     if len(buffer) < size:
         return 0
-    again = buffer.find(HEAD, len(HEAD), size)
-    return -again if again > 0 and _sum(buffer[:size]) != buffer[size - 1] else size
+    is_sound = _sum(buffer[:size]) == buffer[size - 1]
+    if is_sound and buffer[5] not in RESULTS:
+        return size
+    again = buffer.find(HEAD, len(HEAD), size + 1)
+    if again > 0 and (again < size - 1 or not is_sound):
+        return -again
+    sum_may_be_a_head = not is_sound and buffer[size - 1 :] == HEAD[:1]
+    return 0 if sum_may_be_a_head else size
 
 
 def frame(data: bytes) -> Frame:
