@@ -161,6 +161,7 @@ def decode_record(data: bytes) -> dict[str, Any]:
         "control": it.is_control,
         "meal_flag": it.has_meal,
         "after": it.is_after,
+        "meal": ("after" if it.is_after else "before") if it.has_meal else None,
     }
 
 

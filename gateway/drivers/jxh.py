@@ -13,6 +13,7 @@ from gateway.conversation import Context, Decoder, Driver, Garbled, Lost, Record
 from gateway.drivers import cuff
 from gateway.drivers.ble_common import NoReading
 from gateway.drivers.ble_line import Line, open_line, say
+from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
 from gateway.drivers.cursor import Cursor
 from gateway.drivers.framing import Framer, counted, next_frame
 from gateway.drivers.untimed import Untimed
@@ -23,8 +24,7 @@ NAMES = ("BPM-188", "BPM-B02", "Technaxx BP")
 """The service is a Bluetooth module's, which printers and cars' adapters have, too: only the name tells."""
 
 ANSWER_TIMEOUT_S = 5.0
-LISTEN_TIMEOUT_S = 60.0
-"""Who switched a cuff on measures within a minute; each pressure it tells begins the minute again."""
+"""It begins to tell what it kept at once."""
 USERS = frozenset({0, 1})
 
 
@@ -91,17 +91,24 @@ class _Conversation:
         yield from self._hear(ANSWER_TIMEOUT_S, until=_both_users_told())
         if self._context.set_clock_to is not None:
             yield from self._set_clock(self._context.set_clock_to)
-        yield from self._hear(LISTEN_TIMEOUT_S, until=lambda frame: False)
+        yield from self._hear(None, until=lambda frame: False)
 
-    def _hear(self, timeout_s: float, until: "Until") -> Step[bool]:
-        """Takes what is told; False when silence ended it."""
-        while (data := (yield from next_frame(self._framer, timeout_s, channel=self._line.listen))) is not None:
+    def _hear(self, timeout_s: float | None, until: "Until") -> Step[bool]:
+        """Takes what is told; False when silence ended it: `timeout_s`, or as long as is worth waiting."""
+        while True:
+            patience_s = self._patience_s() if timeout_s is None else timeout_s
+            data = yield from next_frame(self._framer, patience_s, channel=self._line.listen)
+            if data is None:
+                break
             yield from self._complain()
             yield from self._take(told := frame(data))
             if until(told):
                 return True
         yield from self._complain(self._framer.flush())
         return False
+
+    def _patience_s(self) -> float:
+        return IDLE_TIMEOUT_S if self.told and not self._results.is_going_on else FIRST_TIMEOUT_S
 
     def _complain(self, left: bytes = b"") -> Step[None]:
         if self._framer.skipped > self._skipped or left:
@@ -127,7 +134,9 @@ class _Conversation:
         if what is None:  # the end of a memory with nothing in it
             return
         self.told = True
-        new = what.at is not None or self._results.is_new(it.data)
+        new = what.at is not None
+        if it.command == Command.RESULT:
+            new = self._results.is_new(it.data) or new
         match record_of(what):
             case NoReading(why=why):
                 yield from note("error", why)
@@ -139,7 +148,7 @@ class _Conversation:
     def _set_clock(self, at: datetime) -> Step[None]:
         data = bytes((at.year - 2000, at.month, at.day, at.hour, at.minute, at.second))
         yield from say(self._line, request(Command.SET_TIME, data))
-        if (yield from self._hear(ANSWER_TIMEOUT_S, until=lambda told: told.command == Command.SET_TIME)):
+        if (yield from self._hear(ANSWER_TIMEOUT_S, until=_clock_is_set)):
             yield from note("clock_set", at.replace(microsecond=0).isoformat())
         else:
             yield from note("error", "clock_not_confirmed")
@@ -148,12 +157,16 @@ class _Conversation:
 Until: TypeAlias = Callable[["Frame"], bool]
 
 
+def _clock_is_set(told: "Frame") -> bool:
+    return told.from_cuff and told.command == Command.SET_TIME
+
+
 def _both_users_told() -> Until:
     """True at the frame that ends the last user's memory."""
     left = set(USERS)
 
     def ended(told: "Frame") -> bool:
-        if told.command == Command.LAST_RECORD and len(told.data) > USER_AT:
+        if told.from_cuff and told.command == Command.LAST_RECORD and len(told.data) > USER_AT:
             left.discard(told.data[USER_AT])
         return not left
 

@@ -22,7 +22,8 @@ NAMES = ("PC_300", "PC-300", "GM_300", "PC-200")
 """The service is a Bluetooth module's that many makers buy: only the name tells."""
 
 LISTEN_TIMEOUT_S = 60.0
-"""Who switched it on measures within a minute; whatever it tells begins the minute again."""
+"""A customer is measured in several ways, one after the other, and what it tells to nobody is gone. Whatever it
+tells begins the minute again."""
 REPEATED_WITHIN_FRAMES = 10
 """A result is told more than once. The same again with fewer frames between is the same one."""
 SETTLED_AFTER_FRAMES = 30
