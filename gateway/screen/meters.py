@@ -14,8 +14,11 @@ LOW_PERCENT = 20
 """Below this a meter may fail with the next customer; makers' own warnings begin between 10 and 25."""
 CLOCK_OFF_S = 300
 """A reading's place among others is still right within five minutes; what is further off should be set."""
-UNPROVEN = ("one source", "no conversation with a real", "unproven", "not been seen")
-"""How drivers say in `proven_by` that something rests on paper alone."""
+UNPROVEN = (
+    *("nothing real", "nothing but", "one source", "one app", "one program", "one public program", "not proven"),
+    *("unproven", "no captured", "no capture of", "only published commands", "compare "),
+)
+"""How drivers say in `proven_by` that something rests on one source, or on paper alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,8 @@ class Meter:
     error: str
     do: str
     error_at: str
-    unproven: str  # the driver's own words, or ""
+    proven: str  # the driver's own words
+    unproven: bool  # they say that something rests on one source, or on paper alone
 
     @property
     def ailing(self) -> bool:
@@ -71,7 +75,8 @@ def _meter(state: MeterState, now: datetime, wording: Wording) -> Meter:
         error=said.what if said else "",
         do=said.do if said else "",
         error_at=wording.ago(state.last_error_at, now) if state.last_error_at else "",
-        unproven=state.proven_by if any(one in state.proven_by.lower() for one in UNPROVEN) else "",
+        proven=state.proven_by,
+        unproven=any(one in state.proven_by.lower() for one in UNPROVEN),
     )
 
 

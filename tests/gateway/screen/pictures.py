@@ -13,10 +13,7 @@ from tests.gateway.screen.counter import Counter, Served
 from tests.gateway.screen.scenes import SCENES
 
 PICTURES = Path(__file__).resolve().parents[3] / "gateway" / "screen" / "pictures"
-IN_README = {
-    "counter": ("meal", "rest", "third", "average", "symptoms", "emergency", "meters", "slip"),
-    "narrow": ("meal", "emergency"),
-}
+IN_README = {"counter": tuple(SCENES), "narrow": ("meal", "rest", "symptoms", "emergency", "slip")}
 """What the README shows, by size."""
 
 

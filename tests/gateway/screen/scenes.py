@@ -147,7 +147,7 @@ def meters(counter: Counter) -> None:
             "PTS",
             "CardioChek PA",
             "serial",
-            "One captured label and single lines in two other programs. No conversation with a real one yet.",
+            "One captured label. Uric acid is from one program only.",
             False,
         ),
     ):

@@ -24,13 +24,14 @@ def test_the_meters_are_one_touch_away_and_say_what_ails_them(browser: Browser, 
         expect(cards.filter(has_text="Accusure 740")).to_contain_text("准确")
 
 
-def test_a_meter_that_was_never_met_says_so_and_its_drivers_words_unfold(browser: Browser, served: Served):
+def test_what_a_meter_is_proven_by_unfolds_and_a_thin_proof_is_marked(browser: Browser, served: Served):
     counter = served.counter
     served.do(lambda: meters(counter))
     with looking(browser, served, "/meters") as page:
-        proof = page.locator("details")
+        expect(page.locator("details")).to_have_count(4)
+        proof = page.locator("details.unproven")
         expect(proof).to_have_count(1)
-        expect(proof.locator("summary")).to_contain_text("尚未经实机验证")
+        expect(proof.locator("summary")).to_contain_text("尚未完全验证：请与仪器屏幕核对每个数值")
         proof.locator("summary").click()
         expect(proof.locator("p")).to_be_visible()
         served.do(
