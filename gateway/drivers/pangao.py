@@ -67,7 +67,7 @@ def talk_wire(context: Context) -> Talk:
     for _ in range(MOST_POLLS):
         yield from write("", frames.request(ANYBODY, Command.CONNECTED))
         heard = cuff.heard
-        yield from cuff.hear(POLL_S if cuff.results.is_going_on else REST_S)
+        yield from cuff.hear()
         silent = 0 if cuff.heard > heard else silent + 1
         if silent == SILENT_POLLS:
             return
@@ -85,11 +85,16 @@ class _Cuff:
         self._framer = Framer(frames.cut)
         self._skipped = 0
 
-    def hear(self, timeout_s: float | None = None) -> Step[None]:
-        """Takes frames until nothing comes for `timeout_s`, or for as long as is worth waiting."""
+    @property
+    def _patience_s(self) -> float:
+        if not self._asked:
+            return self.results.patience_s
+        return POLL_S if self.results.is_going_on else REST_S
+
+    def hear(self) -> Step[None]:
+        """Takes frames until nothing comes for as long as is worth waiting."""
         while True:
-            patience_s = self.results.patience_s if timeout_s is None else timeout_s
-            data = yield from next_frame(self._framer, patience_s, channel=self._line.listen)
+            data = yield from next_frame(self._framer, self._patience_s, channel=self._line.listen)
             if self._framer.skipped > self._skipped:
                 self._skipped = self._framer.skipped
                 yield from note("error", "garbled_bytes")
