@@ -12,7 +12,7 @@ from cloud.crm.access import age_on
 from cloud.i18n import Translator
 from cloud.ledger.store import LedgerReading
 from gateway import clinical
-from gateway.wire.messages import Purpose, Quality
+from gateway.wire.messages import TAIL_ONLY, Purpose, Quality
 from gateway.wire.vocabulary import KINDS, MEAL_LABELS, QUANTITIES, Kind, Meal, OffScale
 
 SEVERITY_OF_CODE = {"LL": 2, "HH": 2, "L": 1, "H": 1, "N": 0}
@@ -58,6 +58,7 @@ class ReadingView:
     device: str
     store_id: str
     member_id: UUID | None
+    phone_tail: str  # all that the dock knew of the customer, else ""
 
 
 def person_of(member: Any, today: date) -> clinical.Person | None:
@@ -108,6 +109,7 @@ def view(row: LedgerReading, person: clinical.Person | None, t: Translator) -> R
         device=" ".join(part for part in (device.maker, device.model) if part) or row.device_key,
         store_id=row.store_id,
         member_id=row.member_id,
+        phone_tail=code.removeprefix(TAIL_ONLY) if (code := row.visit_code or "").startswith(TAIL_ONLY) else "",
     )
 
 

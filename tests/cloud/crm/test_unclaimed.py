@@ -2,9 +2,12 @@
 
 from datetime import UTC, datetime
 
+import msgspec
 from sqlalchemy import Engine, select
 
 from cloud.ledger.tables import attributions, readings, work
+from gateway.lookup import tail_only
+from gateway.wire.messages import Visit
 from gateway.wire.vocabulary import Kind
 from tests.cloud.crm.conftest import id_of, keep, reading
 
@@ -30,6 +33,16 @@ def test_several_readings_are_claimed_for_the_confirmed_person_and_taken_back(as
         how = connection.execute(select(attributions.c.how).where(attributions.c.reading_id == id_of("free_n")))
         assert list(how.scalars()) == ["claim", "undo"]
         assert {row.reader for row in connection.execute(select(work))} == {"assess", "project"}
+
+
+def test_a_phone_tail_given_at_the_dock_helps_staff_to_find_the_person(as_, engine):
+    without_card = Visit(id=id_of("visit"), code=tail_only("5678"), slot="1", opened=datetime.now(UTC))
+    measured = reading("tail", Kind.GLUCOSE, datetime.now(UTC), {"glucose_mmol_l": "6.1"})
+    with engine.begin() as connection:
+        keep(connection, "kang", "n01", None, msgspec.structs.replace(measured, visit=without_card))
+    page = as_("clerk").get("/unclaimed").text
+    assert "手机尾号 5678" in page
+    assert page.count("手机尾号") == 1
 
 
 def test_somebody_elses_reading_is_not_taken_over(as_, engine):
