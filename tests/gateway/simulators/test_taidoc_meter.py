@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.conversation import Garbled
 from gateway.drivers.taidoc import DRIVER, SERIAL_DRIVER
@@ -192,3 +194,88 @@ def test_it_is_never_told_to_forget():
     met = over_the_air(meter)
     assert not any(act.startswith("write 5152") for act in met.acts)
     assert len(meter.records) == 3
+
+
+class Stuttering(Meter):
+    """Every answer comes twice."""
+
+    def hear(self, data):
+        for answer in super().hear(data):
+            yield from (answer, answer)
+
+
+class Late(Meter):
+    """Every `every`th question is answered only together with the next."""
+
+    def __init__(self, every: int) -> None:
+        super().__init__()
+        self.every, self.asked, self.held = every, 0, []
+
+    def hear(self, data):
+        self.asked += 1
+        answers = [*self.held, *super().hear(data)]
+        self.held = answers if self.asked % self.every == 0 else []
+        if not self.held:
+            yield from answers
+
+
+class Deaf(Meter):
+    """Every `every`th question is lost."""
+
+    def __init__(self, every: int) -> None:
+        super().__init__()
+        self.every, self.asked = every, 0
+
+    def hear(self, data):
+        self.asked += 1
+        if self.asked % self.every:
+            yield from super().hear(data)
+
+
+@pytest.mark.parametrize(
+    "meter", [Stuttering(), *map(Late, range(2, 12)), *map(Deaf, range(2, 12))], ids=lambda it: type(it).__name__
+)
+def test_an_answer_that_comes_twice_late_or_not_is_never_taken_for_another(meter):
+    meter.filled(40)
+    truth = [(record.at.replace(second=0), record.value.hex()) for record in meter.records]
+    met = over_the_air(meter)
+    assert [(record.device_time, record.key.partition("/")[2]) for record in met.records] == truth
+    assert ("serial", "4183220300000042") in met.notes
+    assert ("model", "TD-4183") in met.notes
+
+
+DAYS = st.lists(
+    st.one_of(
+        st.tuples(st.just("measure"), st.integers(1, 25)),
+        st.tuples(st.just("dock"), st.none()),
+        st.tuples(st.just("lose"), st.integers(0, 2000)),
+        st.tuples(st.just("clear"), st.none()),
+        st.tuples(st.just("battery"), st.none()),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(days=DAYS, capacity=st.integers(1, 40))
+def test_whatever_happens_to_a_memory_all_that_is_in_it_is_read_and_nothing_else(days, capacity):
+    meter = Meter(capacity=capacity)
+    told, ever, last = set(), set(), None
+    for what, how in days:
+        if what == "measure":
+            for _ in range(how):
+                meter.at += timedelta(minutes=1)
+                record = meter.measure(100 + len(ever) % 400)
+                ever.add((f"{record.at:%Y-%m-%dT%H:%M}", record.value.hex()))
+        elif what == "clear":
+            meter.records.clear()
+        elif what == "battery":
+            meter.clock_error -= timedelta(days=3)
+        else:
+            meter.is_off = False
+            met = over_the_air(meter, last_record=last, lose_after=how if what == "lose" else None)
+            last = met.remembered or last
+            told |= {tuple(record.key.split("/")) for record in met.records}
+            if "lost" not in met.acts:
+                assert told >= {(f"{it.at:%Y-%m-%dT%H:%M}", it.value.hex()) for it in meter.records}
+    assert told <= ever
