@@ -20,7 +20,11 @@ NUMBERS = 8  # frames are numbered 1, 2 ... 7, 0, 1 ...
 MAX_MESSAGE_BYTES = 64 * 1024
 """A message with a hundred results has 10 kB; beyond this it is none."""
 
-TERMINATORS = {ETX: "ETX", ETB: "ETB"}
+ENQS_IN_A_ROW = 2
+"""One within a transfer may be noise; two in a row are meant."""
+
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+"""What stands in no text: all control characters but CR, LF and TAB."""
 
 
 # --- bytes to frames ---------------------------------------------------------------------------------------
@@ -61,8 +65,10 @@ class Frame:
 
 
 def frame_of(data: bytes) -> Frame:
-    """A frame with its line end, CR LF or one of them. Raises Garbled: no_stx, truncated, frame_number, checksum,
-    trailing_bytes."""
+    """A frame with its line end, CR LF or one of them.
+
+    Raises Garbled: no_stx, truncated, trailing_bytes, checksum, control_character, frame_number.
+    """
     if not data.startswith(STX):
         raise Garbled("no_stx" if data else "truncated")
     end = _first_of(data, 1, ETX, ETB)
@@ -73,6 +79,8 @@ def frame_of(data: bytes) -> Frame:
         raise Garbled("trailing_bytes")
     if declared.upper() != checksum(data[1 : end + 1]).encode():
         raise Garbled("checksum")
+    if _CONTROL.search(data[2:end]):  # a zero byte that noise put in does not change a sum
+        raise Garbled("control_character")
     number = data[1:2]
     if number not in (b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7"):
         raise Garbled("frame_number")
@@ -124,6 +132,7 @@ class Receiver:
     _last: bytes = b""  # the frame that was acknowledged last
     _number: int | None = None
     _refused: bool = False
+    _enqs: int = 0  # in a row, within a transfer
 
     @property
     def is_amid_message(self) -> bool:
@@ -145,13 +154,17 @@ class Receiver:
         return self._frame(piece)
 
     def _enq(self) -> Heard:
-        if self._number is not None:
-            # The analyser gave up and missed its EOT, or this is noise: an ACK would be taken for a frame's.
+        error = ""
+        if self.in_transfer:
+            # Noise, and an ACK or NAK would be taken for the answer to a frame. Or the analyser gave up without an
+            # EOT, or missed our ACK: then it hears nothing for 15 s, and says EOT or ENQ once more.
+            self._enqs += 1
+            if self._enqs < ENQS_IN_A_ROW:
+                return Heard(error="garbled_enq")
             error = "message_cut_off" if self._text else ""
             self._forget()
-            return Heard(reply=NAK, error=error)
         self.in_transfer = True
-        return Heard(reply=ACK)
+        return Heard(reply=ACK, error=error)
 
     def _eot(self) -> Heard:
         text, ended_well = self._text, self._whole and not self._refused
@@ -161,6 +174,7 @@ class Receiver:
         return Heard(message=text) if ended_well else Heard(error="message_cut_off")
 
     def _frame(self, piece: bytes) -> Heard:
+        self._enqs = 0
         try:
             frame = frame_of(piece)
         except Garbled as garbled:
@@ -191,7 +205,7 @@ class Receiver:
 
     def _forget(self) -> None:
         self.in_transfer, self._text, self._whole = False, b"", True
-        self._last, self._number, self._refused = b"", None, False
+        self._last, self._number, self._refused, self._enqs = b"", None, False, 0
 
 
 def _begins_message(piece: bytes) -> bool:

@@ -1,5 +1,6 @@
 """The virtual analyser: its frames by hand, and the driver that answers it."""
 
+import random
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -97,3 +98,48 @@ def test_a_clock_that_is_wrong_is_not_believed():
     met = meet(DRIVER, meter)
     assert "clock" not in dict(met.notes)
     assert met.records[0].device_time == NOON - timedelta(days=900)
+
+
+class Noisy(AstmAnalyser):
+    """The same on a bad line: now and then a byte is changed, lost or added, and an answer of ours lost."""
+
+    def __init__(self, chance: random.Random, **options) -> None:
+        super().__init__(**options)
+        self.chance = chance
+
+    def begin(self):
+        yield from map(self._bent, super().begin())
+
+    def hear(self, data):
+        if self.chance.random() < 0.05:
+            return
+        yield from map(self._bent, super().hear(data))
+
+    def _bent(self, piece: bytes) -> bytes:
+        at, byte = self.chance.randrange(len(piece) or 1), bytes([self.chance.randrange(256)])
+        match self.chance.randrange(30):
+            case 0:
+                return piece[:at] + byte + piece[at + 1 :]
+            case 1:
+                return piece[:at] + piece[at + 1 :]
+            case 2:
+                return piece[:at] + byte + piece[at:]
+        return piece
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_on_a_bad_line_every_reading_comes_once_and_as_it_was(seed):
+    meter = Noisy(random.Random(seed), now=lambda: NOON, frame_characters=60)
+    for percent in ("5.5", "6.5", "7.5", "8.5"):
+        meter.measure_hba1c(Decimal(percent))
+    records = {}
+    for _ in range(60):
+        for record in meet(DRIVER, meter).records:
+            assert records.setdefault(record.key, record) == record
+        if not meter.runs:
+            break
+        meter.on_line_lost()  # it heard nothing for 15 s: it gives up, and begins again
+    assert meter.runs == []
+    assert sorted(record.values["hba1c_percent"] for record in records.values()) == [
+        Decimal("5.5"), Decimal("6.5"), Decimal("7.5"), Decimal("8.5"),
+    ]  # fmt: skip
