@@ -6,7 +6,6 @@ The frames are `ble_glucose_frames`', the control point's words `ble_racp`'s, wh
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
 
 from gateway.conversation import (
@@ -60,6 +59,7 @@ def talk(context: Context) -> Talk:
     yield from bond()
     about = yield from introduce()
     habits = makers.habits_of(about.maker)
+    clock = yield from makers.read_clock(habits)
     yield from subscribe(MEASUREMENT)
     has_context = yield from subscribe_if_there(CONTEXT)
     yield from subscribe(RACP)
@@ -68,20 +68,7 @@ def talk(context: Context) -> Talk:
     if not done and (yield from _count()) != 0:
         yield from _Transfer(habits, has_context=has_context, since=None).run()
     if context.set_clock_to is not None:
-        yield from _set_clock(habits, context.set_clock_to)
-
-
-def _set_clock(habits: makers.Habits, moment: datetime) -> Step[None]:
-    """Sets the clock where the maker has a way to; the service itself has none."""
-    if not habits.has_clock_channel:
-        yield from note("error", "clock_not_settable")
-        return
-    try:
-        yield from write(makers.CLOCK, makers.clock_setting(moment))
-    except Refused:
-        yield from note("error", "clock_not_set")
-        return
-    yield from note("clock_set", moment.isoformat())
+        yield from makers.set_clock(clock, context.set_clock_to)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,10 +288,16 @@ def record_of(
         return NoReading(why="unlisted")
     meal = None if context is None else context.meal
     if meal == frames.MEAL_IS_KETONE:
-        # i-SENS meters send a ketone value as if it were glucose, so glucose's factor gives back what is shown.
-        made = record_as(it, Kind.KETONE, "ketone_mmol_l", factor="glucose_mmol_l", offset_min=offset_min)
+        made = record_as(
+            it,
+            Kind.KETONE,
+            "ketone_mmol_l",
+            offset_min=offset_min,
+            as_shown=makers.ketone,
+            stands_for=makers.ketone_off_scale,
+        )
     else:
-        made = record_as(it, Kind.GLUCOSE, "glucose_mmol_l", habits=habits, offset_min=offset_min)
+        made = record_as(it, Kind.GLUCOSE, "glucose_mmol_l", offset_min=offset_min, stands_for=habits.off_scale)
     if isinstance(made, NoReading):
         return made
     flags = made.flags
@@ -321,11 +314,12 @@ def record_as(
     quantity: str,
     *,
     offset_min: int,
-    factor: str = "",
-    habits: makers.Habits = makers.PLAIN,
+    as_shown: Callable[[Decimal, str], tuple[Decimal, str]] = lambda value, unit: (value, unit),
+    stands_for: Callable[[Decimal, str], OffScale | None] = makers.PLAIN.off_scale,
     key: str = "",
 ) -> Record | NoReading:
-    """A measurement as a record of `quantity`, converted by it or by `factor`'s unit factors. Raises Garbled."""
+    """A measurement as a record of `quantity`. `as_shown`: what the display showed, where something else is sent;
+    `stands_for`: HI or LO, where a number only stands for it. Raises Garbled: unknown_unit, not_a_number."""
     announced = it.status_flags
     if failed := [flag for flag in announced if flag in _NO_RESULT]:
         return NoReading(why=failed[0])
@@ -335,10 +329,10 @@ def record_as(
     if beyond is None:
         if not isinstance(it.concentration, Decimal) or it.unit is None:
             return NoReading(why="no_value")
-        value, unit = frames.display(it.concentration, it.unit)
-        beyond = habits.off_scale(value, unit)
+        value, unit = as_shown(*frames.display(it.concentration, it.unit))
+        beyond = stands_for(value, unit)
         if beyond is None:
-            values = {quantity: canonical(factor or quantity, value, unit)}
+            values = {quantity: canonical(quantity, value, unit)}
             shown = (Shown(quantity=quantity, value=f"{value:f}", unit=unit),)
     control = it.type == frames.CONTROL_SOLUTION_TYPE or it.location == frames.CONTROL_SOLUTION_LOCATION
     return Record(
@@ -369,11 +363,12 @@ DRIVER = Driver(
     devices="Any meter with the Bluetooth SIG Glucose Service 1808: Yuwell, Roche Accu-Chek, Ascensia Contour, "
     "i-SENS CareSens and others.",
     source="Bluetooth SIG Glucose Service 1.0 and Glucose Profile 1.0.",
-    quirks="Meal 6 means ketone (i-SENS); an i-SENS record whose context did not come is refused. Sample type 10 "
-    "or location 4 is control solution. Roche: type 4 is a value the meter leaves out of its lists, numbers above "
-    "600 and below 10 mg/dL are HI and LO. A meter that counts from 0 again is read from the beginning. The clock "
-    "is set on i-SENS meters only, where the old one cannot be read. A meter is read when its name is known: "
-    "BeneCheck meters have uric acid in the same service.",
+    quirks="Meal 6 means ketone (i-SENS), sent as ten times its mmol/L in mg/dL; an i-SENS record whose "
+    "context did not come is refused. Sample type 10 or location 4 is control solution. Roche: type 4 is a "
+    "value the meter leaves out of its lists, numbers above 600 and below 10 mg/dL are HI and LO (i-SENS: 600 "
+    "and 20). A meter that counts from 0 again is read from the beginning. The clock is read on their own "
+    "channel and set on i-SENS meters only. A meter is read when its name is known: BeneCheck meters have uric "
+    "acid in the same service.",
     proven_by="A captured Yuwell notification, vectors of five public libraries, transcripts, a virtual meter. "
     "The quirks of Roche and i-SENS and the setting of the clock only from public software.",
     services=frozenset({SERVICE}),

@@ -4,7 +4,7 @@ Written from the Glucose Service 1.0 text. The radio is `bumble_meter`'s.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
@@ -133,8 +133,10 @@ class GlucoseMeter(VirtualMeter):
         return record
 
     def measure_ketone(self, mmol_l: Decimal) -> GlucoseRecord:
-        """A ketone strip, sent as a glucose record whose context says otherwise."""
-        return self.measure(mmol_l, meal=MEAL_KETONE)
+        """A ketone strip, sent as a glucose record whose context says otherwise: tenths of mmol/L as mg/dL."""
+        record = replace(self.measure(mmol_l, meal=MEAL_KETONE), value=mmol_l.scaleb(1 - 5), molar=False)
+        self.records[-1] = record
+        return record
 
     def lose_memory(self) -> None:
         """A battery change that also lost the counter: the only case where a sequence restarts."""

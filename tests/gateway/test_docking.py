@@ -143,6 +143,7 @@ def test_a_glucose_meter_is_docked_and_every_record_is_kept_once(bench_of, tmp_p
         assert not high.values
         assert control.purpose is Purpose.CONTROL
         assert ketone.kind is Kind.KETONE
+        assert ketone.values == {"ketone_mmol_l": Decimal("0.6")}
 
     asyncio.run(scenario())
 
