@@ -45,6 +45,12 @@ def test_a_number_with_too_many_digits_does_not_fit(encode, value):
         encode(Decimal(value))
 
 
+def test_ketone_is_sent_as_caresens_dual_sends_it():
+    meter = glucose()
+    meter.measure_ketone(Decimal("1.5"))
+    assert asked(meter, "0101") == ["2a18 130000ea0703050c001e00000fb011", "2a34 02000006", "2a52 06000101"]
+
+
 def test_records_come_oldest_first_and_a_context_follows_its_record():
     meter = glucose()
     meter.measure(Decimal("5.4"), meal=3)
