@@ -17,8 +17,9 @@ import msgspec
 from gateway.buffer.limits import OutboxFull
 from gateway.conversation import Context, Driver, Lost, Refused, Sighting
 from gateway.converse import LATE, converse
-from gateway.docking import ENDED, HEADER, Custody
-from gateway.docking import Outbox as DockingOutbox
+from gateway.custody import Custody
+from gateway.custody import Outbox as CustodyOutbox
+from gateway.docking import ENDED, HEADER
 from gateway.logged import failing
 from gateway.wire.messages import Reading, Visit
 
@@ -30,7 +31,7 @@ SILENCES_AT_END = 3
 """A driver that keeps waiting after the last journalled byte is told three times that nothing comes."""
 
 
-class Outbox(DockingOutbox, Protocol):
+class Outbox(CustodyOutbox, Protocol):
     """What replaying needs of `gateway.buffer.outbox.Outbox`."""
 
     async def journal_of(self, conversation: UUID) -> Sequence[tuple[datetime, str, bytes]]:

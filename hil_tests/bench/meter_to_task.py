@@ -28,7 +28,7 @@ from gateway import uplink
 from gateway.buffer.outbox import Outbox
 from gateway.config import MqttSettings
 from gateway.conversation import Record, Sighting
-from gateway.docking import Custody
+from gateway.custody import Custody
 from gateway.wire.messages import Status, Visit
 from gateway.wire.vocabulary import Kind
 from hil_tests.custody.children import Child

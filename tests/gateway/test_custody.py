@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from gateway.buffer.outbox import Outbox
 from gateway.conversation import Context, Record, Sighting
-from gateway.docking import Custody, header, printable
+from gateway.custody import Custody, printable
+from gateway.docking import header
 from gateway.visits import BadCode, BadName, Visits, normalise_code, normalise_name
 from gateway.wire import codec
 from gateway.wire.messages import Reading, Visit

@@ -1,0 +1,129 @@
+"""What one conversation brings is vouched for and kept: a reading is on disk before its driver goes on.
+
+When a meter is talked to is `gateway.docking`'s, what a reading is `gateway.vouch`'s, where it is kept
+`gateway.buffer`'s.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from gateway.conversation import Garbled, Record, Sighting
+from gateway.vouch import Circumstances, vouch
+from gateway.wire.messages import Device, Reading, Visit
+
+LONGEST_FACT = 120
+"""A maker's or a meter's name fits on its case. 512 bytes are what the radio would carry."""
+RECORDS_PER_ARRIVAL = 1000
+"""More than fit into one frame of any meter."""
+
+
+class Outbox(Protocol):
+    """What docking needs of `gateway.buffer.outbox.Outbox`."""
+
+    async def journal(self, conversation: UUID, at: datetime, channel: str, data: bytes) -> None:
+        """Raw bytes, on disk on return."""
+
+    async def put(self, readings: Sequence[Reading]) -> int:
+        """Readings, on disk on return; how many were new."""
+
+    async def mark(self, driver: str, device_key: str) -> str | None:
+        """What a driver last remembered of a meter."""
+
+    async def set_mark(self, driver: str, device_key: str, value: str) -> None:
+        """Remembers."""
+
+
+@dataclass(kw_only=True)
+class Custody:
+    """See `converse.Keeper`: vouches for and keeps what one conversation brings.
+
+    `handed` tells which bytes the driver has last seen, by their place in the journal. A record is numbered by the
+    bytes it is in, so that replaying them with a repaired decoder, which may see records that the old one missed,
+    gives all others the ids they had.
+    """
+
+    outbox: Outbox
+    driver: str
+    sighting: Sighting
+    conversation: UUID
+    clock: Callable[[], datetime]
+    clock_trusted: Callable[[], bool]
+    visit_at: Callable[[datetime], Visit | None]
+    local_utc_offset_min: int
+    saved: Callable[[Reading], None]
+    handed: Callable[[], int]
+    gateway: str = ""
+    told: Callable[[Mapping[str, str], float | None], None] = lambda facts, clock_offset_s: None
+    new: int = 0
+    _facts: dict[str, str] = field(default_factory=dict)
+    _clock_offset_s: float | None = None
+    _from: int = 0  # the bytes of the last record
+    _decoded: int = 0  # records in them so far
+    _emitted: bool = False
+
+    async def save(self, record: Record) -> None:
+        """See Keeper."""
+        received, handed = self.clock(), self.handed()
+        if handed != self._from:
+            self._from, self._decoded = handed, 0
+        reading = vouch(
+            record,
+            Circumstances(
+                device=self.device,
+                driver=self.driver,
+                conversation=self.conversation,
+                received=received,
+                clock_offset_s=self._clock_offset_s,
+                gateway_clock_trusted=self.clock_trusted(),
+                local_utc_offset_min=self.local_utc_offset_min,
+                visit=self.visit_at(received),
+                arrival=handed * RECORDS_PER_ARRIVAL + self._decoded,
+            ),
+        )
+        self._decoded += 1
+        self._emitted = True
+        new = await self.outbox.put([reading])
+        self.new += new
+        if new:  # a memory read once more is no news to the screen
+            self.saved(reading)
+
+    async def note(self, what: str, value: str) -> None:
+        """See Keeper. The serial is part of every reading's identity, so it comes before the first of them."""
+        value = printable(value)
+        if what == "serial" and self._emitted and value != self._facts.get(what):
+            raise Garbled("serial_after_record")
+        if what == "clock":
+            self._clock_offset_s = self._behind(datetime.fromisoformat(value))
+        self._facts[what] = value
+        self.told(self._facts, self._clock_offset_s)
+
+    async def remember(self, value: str) -> None:
+        """See Keeper."""
+        await self.outbox.set_mark(self.driver, self.sighting.address, value)
+
+    @property
+    def device(self) -> Device:
+        """The meter, as far as it has told. A Bluetooth address is its own; a USB path is a place, and every store
+        has one of that name."""
+        serial, address = self._facts.get("serial", ""), self.sighting.address
+        return Device(
+            key=serial or (address if self.sighting.transport == "ble" else f"{self.gateway}/{address}"),
+            maker=self._facts.get("maker", ""),
+            model=self._facts.get("model", ""),
+            serial=serial,
+            address=address,
+            firmware=self._facts.get("firmware", ""),
+        )
+
+    def _behind(self, shown: datetime) -> float:
+        """Seconds the meter's naive clock is behind the gateway's; negative where it is ahead."""
+        local = self.clock().timestamp() + self.local_utc_offset_min * 60
+        return local - (shown - datetime(1970, 1, 1)).total_seconds()  # noqa: DTZ001 - naive, as the meter says it
+
+
+def printable(text: str) -> str:
+    """What a meter says of itself, as far as a log, a screen and the wire can carry it."""
+    return "".join(filter(str.isprintable, text))[:LONGEST_FACT]
