@@ -18,7 +18,7 @@ from gateway.wire.topics import GATEWAY_NAME
 LANGUAGES = ("zh_CN", "en")
 DEFAULT_PROFILE, *_ = profiles()
 MQTT_PASSWORD = "KANGDOCK_MQTT_PASSWORD"  # noqa: S105 - the name of a variable, not a password
-VIRTUAL_METERS = ("glucose", "pressure", "temperature", "three_in_one", "sinocare")
+VIRTUAL_METERS = ("glucose", "pressure", "temperature", "three_in_one", "sinocare", "taidoc")
 ADDRESS = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
 PASSKEY = re.compile(r"[0-9]{6}")
 USB_PATH = re.compile(r"(\d+-\d+(\.\d+)*(:\d+\.\d+)?)?")

@@ -17,6 +17,7 @@ from gateway.simulators.glucose_meter import RESULT_TOO_HIGH, GlucoseMeter
 from gateway.simulators.line import BleLine
 from gateway.simulators.pressure_cuff import IRREGULAR_PULSE, PressureCuff
 from gateway.simulators.sinocare_meter import Item, SinocareMeter
+from gateway.simulators.taidoc_meter import CONTROL, GENERAL, URIC_ACID, TaiDocMeter
 from gateway.simulators.thermometer import Thermometer
 
 log = logging.getLogger(__name__)
@@ -135,6 +136,12 @@ def measure(meter: BumbleMeter, habit: Habit, random: Random) -> None:
                 sinocare.measure(_rounded(max(2.2, random.gauss(habit.glucose, 0.7)), 1))
             else:
                 sinocare.measure(_rounded(max(181, random.gauss(habit.urate_umol_l, 20))), Item.URIC_ACID)
+        case BleLine(line=TaiDocMeter() as fora):
+            category = CONTROL if random.random() < CONTROL_RUN else GENERAL
+            if random.random() < 0.5:
+                fora.measure(round(max(40.0, random.gauss(habit.glucose, 0.7) * 18)), category=category)
+            else:
+                fora.measure(round(max(30.0, random.gauss(habit.urate_umol_l, 20) / 5.95)), URIC_ACID, category)
         case Thermometer() as thermometer:
             fever = random.uniform(1.0, 2.5) if random.random() < HAS_A_FEVER else 0
             thermometer.measure(_rounded(random.gauss(habit.temperature_cel, 0.1) + fever, 1))

@@ -14,7 +14,7 @@ from random import Random
 from gateway.config import VIRTUAL_METERS
 from gateway.conversation import Sighting
 from gateway.converse import Link
-from gateway.simulators import sinocare_meter
+from gateway.simulators import sinocare_meter, taidoc_meter
 from gateway.simulators.air import BONDING_KEYS, Air, radio
 from gateway.simulators.benecheck_meter import BeneCheckGlucoseService
 from gateway.simulators.bumble_meter import BumbleMeter
@@ -150,6 +150,20 @@ def virtual_meter(kind: str, number: int, seed: int) -> VirtualMeter:
                 notify=sinocare_meter.NOTIFY,
                 write_to=sinocare_meter.WRITE,
                 advertised=(sinocare_meter.SERVICE,),
+            )
+        case "taidoc":
+            return BleLine(
+                name="FORA 6 CONNECT",
+                maker="TaiDoc",
+                model="FORA 6 CONNECT",
+                address=address,
+                serial="Serial Number",  # as real ones say; the bus knows better
+                now=store_time,
+                line=taidoc_meter.TaiDocMeter(now=store_time, serial=f"4183{seed:08d}{number:04d}"),
+                service=taidoc_meter.SERVICE,
+                notify=taidoc_meter.CHANNEL,
+                write_to=taidoc_meter.CHANNEL,
+                advertised=(taidoc_meter.SERVICE,),
             )
         case _:
             raise ValueError(f"no virtual meter {kind!r}; there are: {', '.join(VIRTUAL_METERS)}")

@@ -15,6 +15,9 @@ from gateway.drivers import sinocare_frames
 from gateway.drivers.benecheck_gls import record_of
 from gateway.drivers.ble_glucose_frames import measurement
 from gateway.drivers.sinocare import record_of as record_of_sinocare
+from gateway.drivers.taidoc_line import Pair
+from gateway.drivers.taidoc_records import Family
+from gateway.drivers.taidoc_records import record_of as record_of_taidoc
 from gateway.simulators.bumble_meter import BumbleMeter
 from gateway.simulators.customers import habit_of, measure
 from gateway.simulators.sinocare_meter import MEMORY
@@ -121,3 +124,15 @@ def test_a_sinocare_meter_measures_two_analytes_and_forgets_its_oldest():
 
 def sinocare_result(data: bytes) -> sinocare_frames.Result | None:
     return sinocare_frames.result(sinocare_frames.frame(data))
+
+
+def test_a_taidoc_meter_measures_two_analytes_of_values_that_can_be():
+    chance, meter = Random(1), BumbleMeter(virtual_meter("taidoc", 1, 1))
+    for number in range(200):
+        measure(meter, habit_of(f"KD{number:06d}"), chance)
+    kept = [Pair(record.time(), record.value) for record in meter.meter.line.records]
+    measured = [record_of_taidoc(pair, (), Family.BLOOD) for pair in kept]
+    assert {record.kind for record in measured} == {Kind.GLUCOSE, Kind.URIC_ACID}
+    for record in measured:
+        for name, value in record.values.items():
+            assert QUANTITIES[name].range.reject_below <= value <= QUANTITIES[name].range.reject_above
