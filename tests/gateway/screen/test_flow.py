@@ -103,6 +103,18 @@ def test_the_page_asks_by_itself_what_comes_after_the_rest(browser: Browser, ser
         expect(page.locator("#ask h2")).to_contain_text("请现在测第2次")
 
 
+def test_a_second_measurement_that_fails_is_told_beside_the_question(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: second(counter))
+    with looking(browser, served) as page:
+        expect(page.locator("#ask h2")).to_contain_text("请现在测第2次")
+        served.do(lambda: counter.board.talking("AA:01", "YE680A"))
+        expect(page.locator(".strip")).to_have_text("正在读取 YE680A")
+        served.do(lambda: counter.board.ended("AA:01", "lost"))
+        expect(page.locator(".strip")).to_contain_text("YE680A：连接中断。")
+        expect(page.locator("#ask h2")).to_contain_text("请现在测第2次")
+
+
 def test_danger_signs_are_asked_in_one_touch_and_bring_the_card(browser: Browser, served: Served):
     counter = served.counter
     served.do(lambda: symptoms(counter))
