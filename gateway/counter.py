@@ -17,6 +17,7 @@ from uuid import UUID
 
 from gateway import repeats
 from gateway.clinical import (
+    Facts,
     Finding,
     Measurement,
     Protocol,
@@ -27,6 +28,7 @@ from gateway.clinical import (
     facts,
     interpret,
     judge,
+    leaves,
     measurement,
     signed,
     words,
@@ -94,15 +96,13 @@ Question: TypeAlias = Meal | Symptoms | Rest | MeasureAgain | Third
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """A reading with what is known of it: the meal and the symptoms somebody stated, its verdicts by quantity and
-    the rules it fires, the gravest first. `symptoms` None: nobody has asked; then `could` are those of which any
-    one would change what is to be done."""
+    the rules it fires, the gravest first. `symptoms` None: nobody has asked."""
 
     reading: Reading
     meal: MealWord
     symptoms: frozenset[str] | None
     verdicts: Mapping[str, Verdict]
     findings: tuple[Finding, ...]
-    could: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,20 +159,20 @@ def at_counter(
         elif _nobodys(reading, visit, now):
             loose.append(reading)
     said = _Said(answers)
-    judged = _judged(sorted(own, key=moment), said, rules, profile)
-    alone = [one for reading in loose for one in _judged([reading], said, rules, profile)]
-    newest = sorted({one.reading.kind: one for one in judged}.values(), key=lambda one: moment(one.reading))
-    first_aid = _first_aid([*newest, *alone], said, {one.reading.id for one in alone})
-    pressures = [one for one in judged if one.reading.kind is Kind.BLOOD_PRESSURE]
+    here = _cases(sorted(own, key=moment), said, rules, profile)
+    alone = [case for reading in loose for case in _cases([reading], said, rules, profile)]
+    newest = sorted({case.reading.kind: case for case in here}.values(), key=lambda case: case.at)
+    first_aid = _first_aid([*newest, *alone], said, {case.reading.id for case in alone})
+    pressures = [case.reading for case in here if case.reading.kind is Kind.BLOOD_PRESSURE]
     repeat, average = _repeat(pressures, now, profile)
     asked: Question | None = _symptoms(reversed([*alone, *newest]))
     if asked is None and (first_aid is None or first_aid.put_away):
         # Whoever is needed for an emergency is asked nothing that can wait.
-        asked = _meal(reversed([*alone, *judged])) or repeat
+        asked = _meal(reversed([*alone, *here])) or repeat
     return Counter(
         slot=slot,
         visit=visit,
-        readings=tuple(sorted([*judged, *alone], key=lambda one: moment(one.reading))),
+        readings=tuple(case.judged for case in sorted([*here, *alone], key=lambda case: case.at)),
         asked=asked,
         average=average,
         first_aid=first_aid,
@@ -252,28 +252,48 @@ def _nobodys(reading: Reading, visit: Visit | None, now: datetime) -> bool:
     return timedelta(seconds=-1) <= now - moment(reading) < NOBODYS_FOR
 
 
-def _judged(readings: Sequence[Reading], said: _Said, rules: Sequence[Rule], profile: str | None) -> list[Judged]:
-    """Each by itself and by what the same person measured before it, the oldest first."""
-    judged: list[Judged] = []
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A reading being looked at: what will be shown of it, and what it was judged by."""
+
+    judged: Judged
+    known: Facts
+    rules: Sequence[Rule]  # of its kind
+
+    @property
+    def reading(self) -> Reading:
+        return self.judged.reading
+
+    @property
+    def at(self) -> datetime:
+        return moment(self.reading)
+
+
+def _cases(readings: Sequence[Reading], said: _Said, rules: Sequence[Rule], profile: str | None) -> list[_Case]:
+    """Each by itself and by what the same person measured before it, the oldest first.
+
+    Judged as somebody nobody knows: no age, no conditions, no history but this visit's.
+    """
+    cases: list[_Case] = []
     past: list[Measurement] = []
     for reading in readings:
         meal, symptoms = said.meal(reading), said.symptoms(reading)
         measured = _measurement(reading, meal, symptoms)
-        judged.append(
-            Judged(
-                reading=reading,
-                meal=meal,
-                symptoms=symptoms,
-                verdicts={
-                    name: interpret(reading.kind, name, value, meal, None, profile)
-                    for name, value in measured.values.items()
-                },
-                findings=tuple(_findings(measured, past, rules)),
-                could=_could(measured, past, rules) if symptoms is None else (),
-            )
+        known = facts(measured, None, past)
+        of_kind = [rule for rule in rules if rule.kind is reading.kind]
+        judged = Judged(
+            reading=reading,
+            meal=meal,
+            symptoms=symptoms,
+            verdicts={
+                name: interpret(reading.kind, name, value, meal, None, profile)
+                for name, value in measured.values.items()
+            },
+            findings=tuple(judge(of_kind, known)),
         )
+        cases.append(_Case(judged, known, of_kind))
         past.append(measured)
-    return judged
+    return cases
 
 
 def _measurement(reading: Reading, meal: MealWord, symptoms: frozenset[str] | None) -> Measurement:
@@ -282,20 +302,21 @@ def _measurement(reading: Reading, meal: MealWord, symptoms: frozenset[str] | No
     return replace(measured, taken_at=moment(reading))
 
 
-def _findings(measured: Measurement, past: Iterable[Measurement], rules: Iterable[Rule]) -> list[Finding]:
-    """What the rules say of somebody nobody knows: no age, no conditions, no history but this visit's."""
-    known = facts(measured, None, past)
-    return judge((rule for rule in rules if rule.kind is measured.kind), known)
-
-
-def _could(measured: Measurement, past: Sequence[Measurement], rules: Sequence[Rule]) -> tuple[str, ...]:
-    """The symptoms of which any one would change what is to be done now."""
-    now_done = _to_do(_findings(measured, past, rules))
-    return tuple(
-        symptom
-        for symptom in words().symptoms
-        if _to_do(_findings(replace(measured, symptoms=frozenset((symptom,))), past, rules)) != now_done
-    )
+def _telling(case: _Case) -> list[str]:
+    """The symptoms of which any one would change what is to be done now, in the order they are asked."""
+    asked_for = {
+        code
+        for rule in case.rules
+        for leaf in leaves(rule.condition)
+        if leaf.operand.name == "symptoms" and isinstance(leaf.value, frozenset)
+        for code in leaf.value
+    }
+    to_do = _to_do(case.judged.findings)
+    return [
+        code
+        for code in words().symptoms
+        if code in asked_for and _to_do(judge(case.rules, {**case.known, "symptoms": frozenset((code,))})) != to_do
+    ]
 
 
 def _to_do(findings: Sequence[Finding]) -> tuple[object, ...]:
@@ -308,36 +329,37 @@ def _to_do(findings: Sequence[Finding]) -> tuple[object, ...]:
 # --- what is asked ---------------------------------------------------------------------------------------------
 
 
-def _symptoms(candidates: Iterable[Judged]) -> Symptoms | None:
-    for judged in candidates:
-        if judged.could:
-            texts = words().symptoms
-            choices = tuple(Choice(code=code, zh=texts[code].zh, en=texts[code].en) for code in judged.could)
-            return Symptoms(reading_id=judged.reading.id, choices=choices)
+def _symptoms(cases: Iterable[_Case]) -> Symptoms | None:
+    texts = words().symptoms
+    for case in cases:
+        if case.judged.symptoms is None and (telling := _telling(case)):
+            choices = tuple(Choice(code=code, zh=texts[code].zh, en=texts[code].en) for code in telling)
+            return Symptoms(reading_id=case.reading.id, choices=choices)
     return None
 
 
-def _meal(candidates: Iterable[Judged]) -> Meal | None:
-    for judged in candidates:
-        if judged.reading.kind is Kind.GLUCOSE and judged.meal is MealWord.UNKNOWN:
+def _meal(cases: Iterable[_Case]) -> Meal | None:
+    for case in cases:
+        if case.reading.kind is Kind.GLUCOSE and case.judged.meal is MealWord.UNKNOWN:
             choices = tuple(Choice(code=m.value, zh=MEAL_LABELS[m][0], en=MEAL_LABELS[m][1]) for m in MEALS)
-            return Meal(reading_id=judged.reading.id, choices=choices)
+            return Meal(reading_id=case.reading.id, choices=choices)
     return None
 
 
-def _first_aid(candidates: Iterable[Judged], said: _Said, alone: set[UUID]) -> FirstAid | None:
+def _first_aid(cases: Iterable[_Case], said: _Said, alone: set[UUID]) -> FirstAid | None:
     """The card of the gravest emergency. In a visit a better value takes a card away; nobody's reading takes away
     nobody else's, only staff do."""
     cards = []
-    for judged in candidates:
-        rule = judged.findings[0].rule if judged.findings else None
+    for case in cases:
+        findings = case.judged.findings
+        rule = findings[0].rule if findings else None
         if rule is None or rule.severity is not Severity.EMERGENCY or rule.protocol is None:
             continue
-        put_away = said.put_away(judged.reading, rule)
-        if not (put_away and judged.reading.id in alone):
+        put_away = said.put_away(case.reading, rule)
+        if not (put_away and case.reading.id in alone):
             cards.append(
                 FirstAid(
-                    reading_id=judged.reading.id,
+                    reading_id=case.reading.id,
                     card=words().protocols[rule.protocol],
                     rule=rule,
                     signed=signed(rule),
@@ -348,9 +370,9 @@ def _first_aid(candidates: Iterable[Judged], said: _Said, alone: set[UUID]) -> F
 
 
 def _repeat(
-    pressures: Sequence[Judged], now: datetime, profile: str | None
+    pressures: Sequence[Reading], now: datetime, profile: str | None
 ) -> tuple[Rest | MeasureAgain | Third | None, Average | None]:
-    sitting = repeats.sitting([(moment(one.reading), one.reading) for one in pressures])
+    sitting = repeats.sitting([(moment(reading), reading) for reading in pressures])
     match sitting:
         case []:
             return None, None

@@ -1,8 +1,8 @@
 """One meter at the dock: recognised, talked to, every byte journalled, every record vouched for and kept.
 
 How bytes move is `gateway.transports`', what they mean `gateway.drivers`', how a reading is kept
-`gateway.custody`'s, how a meter is doing `gateway.meters`' and who stands at the counter `gateway.visits`'. This is
-where they meet.
+`gateway.custody`'s, how a meter is doing `gateway.meters`' and who stands at the counter `gateway.visits`'. This
+is where they meet.
 """
 
 import asyncio

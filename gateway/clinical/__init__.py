@@ -5,7 +5,7 @@ clock. The gateway judges with it while the cloud is away; the cloud judges agai
 """
 
 from gateway.clinical.facts import Count, Measurement, Person, Repeat, facts, measurement, vocabulary
-from gateway.clinical.language import ClinicalDataError, Condition, Fact, Facts, holds
+from gateway.clinical.language import ClinicalDataError, Condition, Fact, Facts, holds, leaves
 from gateway.clinical.rules import Finding, Rule, SignOff, judge, library, read, signed
 from gateway.clinical.targets import Band, Limit, Verdict, averaged_of_three, interpret, profiles, targets
 from gateway.clinical.words import Protocol, Severity, Text, words
@@ -33,6 +33,7 @@ __all__ = [
     "holds",
     "interpret",
     "judge",
+    "leaves",
     "library",
     "measurement",
     "profiles",
