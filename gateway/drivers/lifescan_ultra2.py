@@ -74,12 +74,13 @@ def _memory(line: "_Line", serial: str, last_record: str | None) -> Step[None]:
             result = None if text is None else frames.result_in(text)
         except Garbled as garbled:  # one bad line must not cost those behind it
             yield from note("error", f"garbled_{garbled.error}")
-            whole = False
+            whole = whole and garbled.error == "parity"  # that stays as it is, however often it is read
             continue
         if text is None:
             yield from note("error", "records_missing")
             return
         made = NoReading(why="garbled_grammar") if result is None else frames.record_of(result)
+        whole = whole and result is not None
         match made:
             case NoReading(why=why):
                 yield from note("error", why)

@@ -34,6 +34,8 @@ TRIES = 3
 CLOCK, SET_CLOCK = bytes.fromhex("2002"), bytes.fromhex("2001")
 TESTS_EVER, RECORDS_KEPT = bytes.fromhex("0a0206"), bytes.fromhex("2700")
 RECORD = bytes.fromhex("b3")
+NO_RECORD = "garbled_not_understood"
+"""What is noted where a number has no record; it never will."""
 
 MOST_TESTS = 0xFFFF  # a record is asked for with two bytes
 LARGEST_MEMORY = 2000
@@ -74,15 +76,18 @@ def _memory(meter: "_Meter", highest: int, kept: int, last_record: str | None) -
         seen = yield from _record(meter, mark)
         if isinstance(seen, frames.Result) and frames.key_of(seen, mark) == last_record:
             first = mark + 1
+    whole = True
     for number in range(first, highest + 1):
         result = seen if number == mark and seen is not None else (yield from _record(meter, number))
         made = result if isinstance(result, NoReading) else frames.record_of(result, number)
         match made:
             case NoReading(why=why):
                 yield from note("error", why)
+                whole = whole and (why == NO_RECORD or not why.startswith("garbled_"))
             case Record():
                 yield from emit(made)
-                yield from remember(made.key)
+                if whole:  # else the one that could not be read would never be asked for again
+                    yield from remember(made.key)
 
 
 def _number_in(last_record: str | None) -> int | None:

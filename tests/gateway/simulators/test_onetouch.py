@@ -1,10 +1,13 @@
 """Virtual OneTouch meters: their bytes as public projects publish them, and the drivers that read them."""
 
+import contextlib
+import random
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
+from gateway.conversation import Garbled
 from gateway.drivers import lifescan_ultra2, lifescan_ultraeasy, lifescan_verio
 from gateway.simulators.onetouch import NOTIFY, OneTouch, Ultra2, UltraEasy, VerioFlex, checked, framed
 from gateway.wire.messages import Purpose
@@ -163,3 +166,35 @@ def test_a_verio_that_says_everything_twice_is_read_once():
 def test_a_verio_that_was_not_paired_says_so():
     with pytest.raises(Exception, match="not_allowed"):
         meet(lifescan_verio.DRIVER, used(VerioFlex, "5.5", locked=True), channel=NOTIFY)
+
+
+def on_a_bad_line(meter: OneTouch, chance: random.Random) -> OneTouch:
+    """Now and then a byte is changed, lost or added, and now and then a question is not heard."""
+    hears = meter.hear
+
+    def bent(piece: bytes) -> bytes:
+        at, byte = chance.randrange(len(piece)), bytes([chance.randrange(256)])
+        kept = {0: (at + 1, byte), 1: (at + 1, b""), 2: (at, byte)}.get(chance.randrange(25))
+        return piece if kept is None else piece[:at] + kept[1] + piece[kept[0] :]
+
+    meter.hear = lambda data: iter(()) if chance.random() < 0.03 else map(bent, hears(data))
+    return meter
+
+
+@every_model
+@pytest.mark.parametrize("seed", range(25))
+def test_on_a_bad_line_every_reading_comes_as_it_was(model, driver, channel, seed):
+    meter = used(model, "5.5", "6.5", "7.5", "40")
+    clean = meter.hear
+    expected = {record.key: record for record in meet(driver, meter, channel=channel).records}
+    on_a_bad_line(meter, random.Random(seed))
+    told, mark = {}, None
+    for last in (False, False, True):
+        if last:
+            meter.on_line_lost()
+            meter.hear = clean
+        with contextlib.suppress(Garbled):
+            met = meet(driver, meter, last_record=mark, channel=channel)
+            told |= {record.key: record for record in met.records}
+            mark = met.remembered or mark
+    assert told == expected
