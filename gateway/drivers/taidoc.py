@@ -93,6 +93,7 @@ def _read(line: TaiDocLine, context: Context, model: str) -> Step[bool]:
             return False
         case Family.OXIMETER:
             yield from _live(line)
+            return False
         case _:
 
             def hand_over(pair: Pair, beside: Sequence[Pair]) -> Step[None]:
@@ -102,7 +103,7 @@ def _read(line: TaiDocLine, context: Context, model: str) -> Step[bool]:
             yield from read_memories(line, users_of(model), marks, hand_over)
     if context.set_clock_to is not None:
         yield from _set_clock(line, context.set_clock_to)
-    return family is not Family.OXIMETER
+    return True
 
 
 def _hand_over(pair: Pair, beside: Sequence[Pair], family: Family) -> Step[None]:
@@ -159,28 +160,37 @@ def _set_clock(line: TaiDocLine, wanted: datetime) -> Step[None]:
 # --- an oximeter on a finger -------------------------------------------------------------------------------
 
 SAMPLE_EVERY_S = 3.0
-SETTLING_SAMPLES, MOST_SAMPLES = 10, 20
-"""Half a minute is what nurses wait before they write an oximeter's number down; a full one is the end."""
+SETTLING_SAMPLES, PATIENT_SAMPLES = 10, 20
+"""Half a minute is what nurses wait before they write an oximeter's number down; a full one is given to it."""
+MOST_SAMPLES = 60
+"""A finger left in the clip is one reading, not one a minute; after three minutes its owner has gone."""
 AGREEING_SAMPLES = 4
 AGREE_WITHIN_PERCENT = 1
 
 
 def _live(line: TaiDocLine) -> Step[None]:
     """An oximeter says what it measures now. The number counts when it has come to rest; none without a finger."""
-    seen: list[tuple[int, int]] = []
-    for _ in range(MOST_SAMPLES):
-        answer = yield from line.ask(Command.RECORD_VALUE)
+    seen: list[int] = []
+    told = False
+    while len(seen) < (MOST_SAMPLES if told else PATIENT_SAMPLES):
+        try:
+            if seen:
+                yield from wait(SAMPLE_EVERY_S)
+            answer = yield from line.ask(Command.RECORD_VALUE)
+        except (Lost, NoAnswer):
+            if not told:
+                raise
+            return  # it went to sleep with the finger that left
         spo2, pulse = frames.oxygen(answer.data)
         if not (0 < spo2 <= 100 and pulse):
             break
-        seen.append((spo2, pulse))
-        last = [each for each, _ in seen[-AGREEING_SAMPLES:]]
-        if len(seen) >= SETTLING_SAMPLES and max(last) - min(last) <= AGREE_WITHIN_PERCENT:
+        seen.append(spo2)
+        last = seen[-AGREEING_SAMPLES:]
+        if not told and len(seen) >= SETTLING_SAMPLES and max(last) - min(last) <= AGREE_WITHIN_PERCENT:
             yield from emit(saturation(spo2, pulse))
-            return
-        yield from wait(SAMPLE_EVERY_S)
-        yield from line.ask(Command.CLOCK)  # so that a late answer is not taken for the next sample
-    yield from note("error", "not_settled" if seen else "no_value")
+            told = True
+    if not told:
+        yield from note("error", "not_settled" if seen else "no_value")
 
 
 DRIVER = Driver(
@@ -199,7 +209,8 @@ DRIVER = Driver(
     "above 600 or below 20 mg/dL and ketone above 8.0 mmol/L are HI and LO by the maker's specification, other "
     "analytes beyond the ranges of its app. Of a glucose model we do not know, only records without the bits that "
     "may be an analyte are read. A temperature with mode bits may be a bottle's and is refused. Seconds are never "
-    "told, nor which user a record is of. Lactate has no quantity here. The memory is never cleared.",
+    "told, nor which user a record is of. Lactate has no quantity here. The memory is never cleared. D40 and MD6 "
+    "pair with the code 111111.",
     proven_by="A captured glucose, temperature and SpO2 frame, unit tests of two public libraries; others saw "
     "glucose, haematocrit and blood pressure (D40, MD6) and uric acid (6 Connect) agree with a real meter's "
     "display. Ketone's scale is from two sources, cholesterol's and haemoglobin's from one; triglyceride's is "

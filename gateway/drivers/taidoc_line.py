@@ -45,7 +45,7 @@ class TaiDocLine:
     """Asks on `channel` ("" on a wire).
 
     A reply says which command it answers, but not which record. So that an answer that came twice, or too late, is
-    not taken for the next one, no two questions that follow each other are of the same command.
+    not taken for the next one, no two questions about records that follow each other are of the same command.
     """
 
     def __init__(self, channel: str) -> None:
