@@ -17,12 +17,12 @@ from bleak.args.bluez import BlueZScannerArgs
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
-from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakDeviceNotFoundError, BleakError
+from bleak.exc import BleakBluetoothNotAvailableError, BleakDeviceNotFoundError, BleakError
 
 from gateway.conversation import Lost, Sighting
 from gateway.converse import Link
 from gateway.transports.agent import NoAgent, agent
-from gateway.transports.bluez import Bluez, BluezError, Known, NoAdapter
+from gateway.transports.bluez import Bluez, BluezError, Known, NoAdapter, word_of
 from gateway.transports.gatt import BleLink
 from gateway.transports.uuids import long_uuid, short_uuid
 
@@ -56,6 +56,8 @@ OPEN_LINES = 4
 SIGHTINGS_WAITING = 256
 """Sightings repeat several times a second, so the oldest may be dropped."""
 DEVICES_REMEMBERED = 256
+CALLERS_REMEMBERED = 4096
+"""Phones change their address every quarter of an hour: this is a crowded shop's last five hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +100,7 @@ class Ble:
         self._devices: OrderedDict[str, BLEDevice] = OrderedDict()
         self._heard: asyncio.Queue[Sighting | None] = asyncio.Queue(SIGHTINGS_WAITING)
         self._awaited: dict[str, asyncio.Event] = {}
-        self._heard_at: dict[str, float] = {}  # every device of BlueZ's, meter or not
+        self._heard_at: dict[str, float] = {}  # every caller, meter or not
         self._anything_at = 0.0
         self._since = 0.0  # when listening began
         self._in_vain = 0
@@ -121,7 +123,7 @@ class Ble:
                     absent = isinstance(error, BleakBluetoothNotAvailableError | NoAdapter)
                     self.state = "absent" if absent else "failed"
                     pause_s = RETRY_SCAN_S[min(failures, len(RETRY_SCAN_S) - 1)]
-                    log.warning("ble.scan_failed error=%s retry_s=%.0f", _word(error), pause_s)
+                    log.warning("ble.scan_failed error=%s retry_s=%.0f", word_of(error), pause_s)
                     failures += 1
                 else:
                     failures, pause_s = 0, 0.0
@@ -212,9 +214,9 @@ class Ble:
                     async with asyncio.timeout(self._connect_timeout_s + DISCONNECT_TIMEOUT_S):
                         await client.connect()
                 except (BleakError, OSError, EOFError, TimeoutError) as error:
-                    log.info("ble.connect_failed attempt=%d error=%s", attempt, _word(error))
+                    log.info("ble.connect_failed attempt=%d error=%s", attempt, word_of(error))
                     hung_up = hung_up and lost.is_set()
-                    if _word(error) == IN_PROGRESS:
+                    if word_of(error) == IN_PROGRESS:
                         await self._end_attempt(address)
                     if isinstance(error, TimeoutError):
                         break  # BlueZ has tried all the while
@@ -309,7 +311,7 @@ class Ble:
             async with asyncio.timeout(DISCONNECT_TIMEOUT_S):
                 await scanner.stop()
         except (BleakError, OSError, EOFError, TimeoutError) as error:
-            log.warning("ble.scan_stop_failed error=%s", _word(error))
+            log.warning("ble.scan_stop_failed error=%s", word_of(error))
 
     async def _power_cycle(self) -> None:
         """Switches the adapter off and on, unless somebody is being read or it was done a short while ago."""
@@ -347,6 +349,13 @@ class Ble:
             self._heard.get_nowait()
         self._heard.put_nowait(None)
 
+    def _note_heard(self, address: str, now: float) -> None:
+        """The latest stand last; who falls out counts as unheard, and comes back as new."""
+        self._heard_at.pop(address, None)
+        self._heard_at[address] = now
+        if len(self._heard_at) > CALLERS_REMEMBERED:
+            del self._heard_at[next(iter(self._heard_at))]
+
     def _is_meter(self, one: Known) -> bool:
         return self._wants(map(long_uuid, one.services), one.name)
 
@@ -359,8 +368,7 @@ class Ble:
         """Comes hundreds of times a second in a crowded shop: what is no meter's ends here."""
         now = asyncio.get_running_loop().time()
         self._anything_at, self._in_vain = now, 0
-        if self._bluez is not None:
-            self._heard_at[device.address] = now
+        self._note_heard(device.address, now)
         if self.state == "silent":
             self.state = "ok"
         name = data.local_name or device.name or ""
@@ -383,14 +391,3 @@ class Ble:
                 rssi=data.rssi,
             )
         )
-
-
-def _word(error: Exception) -> str:
-    """BlueZ's word for it, or the error's class."""
-    match error:
-        case BleakDBusError():
-            return error.dbus_error.rpartition(".")[2]
-        case BluezError():
-            return error.word
-        case _:
-            return type(error).__name__

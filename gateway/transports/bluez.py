@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from bleak.exc import BleakDBusError
 from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
@@ -227,3 +228,14 @@ async def managed(bus: MessageBus) -> Objects:
         }
         for path, interfaces in found.items()
     }
+
+
+def word_of(error: Exception) -> str:
+    """BlueZ's word for an error, its own or bleak's; else the error's class."""
+    match error:
+        case BleakDBusError():
+            return error.dbus_error.rpartition(".")[2]
+        case BluezError():
+            return error.word
+        case _:
+            return type(error).__name__

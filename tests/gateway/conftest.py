@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
-from tests.gateway.transports.bluetoothd import WANTED, BluetoothdService, bluetoothd_bench
-from tests.gateway.transports.rig import BlueZService, bluez_bench, bumble_bench
+from tests.gateway.transports.bluetoothd import BluetoothdService, bluetoothd_bench
+from tests.gateway.transports.rig import IN_A_GUEST, BlueZService, bluez_bench, bumble_bench
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,7 @@ def bluetoothd_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Blu
         yield service
 
 
-BLUEZ_TIERS = ["bluez", "bluetoothd"] if WANTED else ["bluez"]
+BLUEZ_TIERS = ["bluez", "bluetoothd"] if IN_A_GUEST else ["bluez"]
 
 
 def _bench_of(request: pytest.FixtureRequest):

@@ -5,7 +5,6 @@ Wanted with KANGDOCK_BLUETOOTHD=1, by `make hil`, where there is a bluetoothd an
 """
 
 import asyncio
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -23,7 +22,6 @@ from gateway.transports.bluez import ADAPTER1, BluezError, adapters, call, devic
 from tests.gateway.transports.bluez_process import VIRTUAL_ADAPTER
 from tests.gateway.transports.rig import LOG, SERVICES, WITHIN_S, BlueZBench, BlueZService
 
-WANTED = os.environ.get("KANGDOCK_BLUETOOTHD") == "1"
 OURS_ALONE = frozenset({"deaf", "stuck", "filter", "most_connecting"})
 """What only our own `org.bluez` can be told, or asked."""
 
@@ -51,6 +49,7 @@ class BluetoothdService(BlueZService):
 class BluetoothdBench(BlueZBench):
     """Asks our agent what bluetoothd asked it, and skips what only our own `org.bluez` can do."""
 
+    may_bond_by_itself = True  # it raises security when a protected value is touched; whether in time is chance
     asked: list[str]
 
     async def tell(self, name: str, what: str) -> Any:
