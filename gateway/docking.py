@@ -51,6 +51,9 @@ REST_S = 5.0
 REST_LONGEST_S = 60.0
 """A meter that keeps calling and has nothing new is asked after 5, 10, 20, 40 and then every 60 s: often enough
 for the next customer, seldom enough for its battery."""
+REST_ON_A_CABLE_S = 15.0
+"""A meter on a cable is often there all day and switched on when somebody uses it, and it has a customer waiting:
+the longest rest is shorter. It is asked a handful of bytes, and the radio is nobody's."""
 RETRY_S = 1.0
 """After a lost line: the next sighting resumes at once, then after 1, 2, 4 ... 30 s."""
 RETRY_LONGEST_S = 30.0
@@ -217,7 +220,9 @@ class Docking:
         else:
             log.info("docking.done driver=%s new=%d", driver.name, new)
         finally:
-            self._manners.ended(sighting.address, asyncio.get_running_loop().time(), well=error is None, new=new)
+            now = asyncio.get_running_loop().time()
+            cable = sighting.transport == "serial"
+            self._manners.ended(sighting.address, now, well=error is None, new=new, cable=cable)
             self._meters.ended(sighting.address, error, self._clock())
             self._board.ended(sighting.address, error)
 
@@ -250,12 +255,13 @@ class Manners:
         """A conversation with it begins."""
         self._known[address].busy = True
 
-    def ended(self, address: str, now: float, *, well: bool, new: int) -> None:
+    def ended(self, address: str, now: float, *, well: bool, new: int, cable: bool = False) -> None:
         """It ended, with `new` readings."""
         meter = self._known.setdefault(address, _Meter(heard=now))
         meter.busy = False
         meter.heard = now
         shortest, longest = (REST_S, REST_LONGEST_S) if well else (RETRY_S, RETRY_LONGEST_S)
+        longest = min(longest, REST_ON_A_CABLE_S) if cable else longest
         if new or well != meter.well:
             meter.rest = 0
         meter.well = well

@@ -1,6 +1,6 @@
 """When a meter that calls is answered: seldom enough for its battery, soon enough for the next customer."""
 
-from gateway.docking import GONE_AFTER_S, REST_LONGEST_S, REST_S, RETRY_S, Manners
+from gateway.docking import GONE_AFTER_S, REST_LONGEST_S, REST_ON_A_CABLE_S, REST_S, RETRY_S, Manners
 
 
 def test_a_meter_that_keeps_calling_is_asked_less_and_less_until_it_has_something_new():
@@ -48,3 +48,12 @@ def test_a_meter_whose_bytes_wait_already_is_answered_at_once_but_never_twice_at
         manners.ended("A", 1.0, well=well, new=0)
         assert not manners.may_talk("A", 1.0)
         assert manners.may_talk("A", 1.0, calling=True)
+
+
+def test_a_meter_on_a_cable_never_rests_long():
+    manners = Manners()
+    manners.may_talk("1-1.2", 0.0)
+    for well in [True] * 6 + [False] * 6:
+        manners.ended("1-1.2", 100.0, well=well, new=0, cable=True)
+    assert not manners.may_talk("1-1.2", 100.0 + REST_ON_A_CABLE_S - 1)
+    assert manners.may_talk("1-1.2", 100.0 + REST_ON_A_CABLE_S)
