@@ -114,6 +114,7 @@ def one_task(desk: Desk, task_id: UUID) -> HTMLResponse:
         reason_label=views.reason_label,
         names=names_of(desk.connection, desk.reader.chain_id, {e.by_staff for e in events if e.by_staff}),
         conditions=views.condition_labels(task.member.conditions, desk.t) if task.member else [],
+        symptoms=views.symptoms_stated(desk.connection, desk.reader, task.reading, desk.t),
         EMERGENCY=clinical.Severity.EMERGENCY,
     )
 

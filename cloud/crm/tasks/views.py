@@ -21,7 +21,7 @@ from cloud.crm.tasks import service
 from cloud.crm.tasks.outcomes import CLOSED_BY_ITSELF, OUTCOMES
 from cloud.crm.tasks.raising import OPEN, Reason
 from cloud.i18n import N_, Translator
-from cloud.ledger import store
+from cloud.ledger import answers, store
 from cloud.ledger.tables import readings
 from gateway import clinical
 
@@ -214,6 +214,17 @@ def condition_labels(codes: Sequence[str], t: Translator) -> list[str]:
     """Conditions in words."""
     known = clinical.words().conditions
     return [_pair(known.get(code), t, code) for code in codes]
+
+
+def symptoms_stated(
+    connection: Connection, reader: Reader, reading: ReadingView | None, t: Translator
+) -> list[str] | None:
+    """What the customer said at the dock when the task's reading was taken; None where nobody asked."""
+    if reading is None:
+        return None
+    said = answers.symptoms(answers.about(connection, reader.chain_id, {reading.id}))
+    known = clinical.words().symptoms
+    return [_pair(known.get(code), t, code) for code in sorted(said[reading.id])] if reading.id in said else None
 
 
 def title_of(rule_id: str, rules: Mapping[str, clinical.Rule], t: Translator) -> str:

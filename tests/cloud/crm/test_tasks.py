@@ -4,7 +4,9 @@ import threading
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from importlib import resources
+from uuid import uuid4
 
+import msgspec
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, select, update
@@ -15,7 +17,11 @@ from cloud.crm.tasks.outcomes import CLOSED_BY_ITSELF, OUTCOMES, Effect, offered
 from cloud.crm.tasks.raising import Reason, answer, withdraw
 from cloud.crm.tasks.tables import task_events, tasks
 from cloud.i18n import Translator
+from cloud.ledger import answers
+from cloud.ledger.answers import NewAnswer
 from gateway.clinical import library
+from gateway.wire import codec
+from gateway.wire.messages import Answer, Asked
 from tests.cloud.crm.conftest import PASSWORD, add_task, id_of
 
 
@@ -166,6 +172,27 @@ def test_a_task_says_why_and_what_to_say(as_):
     for words in ("2.7", "危急", "GL-002", "怎么说", "先做这几步", "不能替代医生"):
         assert words in page
     assert "168/102" in as_("clerk").get(f"/tasks/{id_of('task_n')}").text
+
+
+def test_a_task_shows_what_the_customer_said_at_the_dock(as_, engine):
+    clerk, path = as_("clerk"), f"/tasks/{id_of('task_n')}"
+    assert "检测台问到" not in clerk.get(path).text
+    said = Answer(
+        id=uuid4(),
+        reading=task(engine).reading_id,
+        what=Asked.SYMPTOMS,
+        values=("severe_headache", "vomiting"),
+        at=datetime.now(UTC),
+        slot="1",
+    )
+    for answered, shown in (
+        (said, "头痛得厉害、呕吐"),
+        (msgspec.structs.replace(said, id=uuid4(), values=()), "没有危险症状"),
+    ):
+        with engine.begin() as connection:
+            new = NewAnswer(store_id="n01", gateway_id="gw-n01", answer=answered, body=codec.encode(answered))
+            assert answers.insert_once(connection, "kang", [new]) == [0]
+        assert shown in clerk.get(path).text
 
 
 @pytest.mark.parametrize("reason", list(Reason))
