@@ -9,7 +9,19 @@ from typing import TypeAlias
 from uuid import UUID
 
 from gateway.clinical import Severity, words
-from gateway.counter import MEALS, Average, Counter, FirstAid, Judged, Meal, MeasureAgain, Rest, Symptoms, Third
+from gateway.counter import (
+    MEALS,
+    Average,
+    Counter,
+    FirstAid,
+    Judged,
+    Meal,
+    MeasureAgain,
+    Rest,
+    Symptoms,
+    Third,
+    moment,
+)
 from gateway.screen.values import Figure, figures, pressure, taken
 from gateway.screen.wording import Wording
 from gateway.wire.vocabulary import QUANTITIES, Kind
@@ -229,14 +241,13 @@ def urged(judged: Judged, wording: Wording) -> str:
 def _about(
     question: Meal | Symptoms, counter: Counter, shown: UUID | None, now: datetime, wording: Wording
 ) -> str:
-    """What and when, never how much: a value that is no longer shown stays so."""
+    """What and when, never how much: a value that is no longer shown stays so. Whose it is, if nobody knows."""
     if question.reading_id == shown:
         return ""
-    return next(
-        f"{wording.kind(one.reading.kind)} {taken(one.reading, now, wording)}"
-        for one in counter.readings
-        if one.reading.id == question.reading_id
-    )
+    _ = wording.say
+    about = next(one.reading for one in counter.readings if one.reading.id == question.reading_id)
+    words = f"{wording.kind(about.kind)} {wording.moment(moment(about), now)}"
+    return words if about.visit else f"{words} · {_('No visit open')}"
 
 
 def _buttons(question: Meal | Symptoms, wording: Wording) -> tuple[Button, ...]:

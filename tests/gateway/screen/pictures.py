@@ -10,16 +10,17 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.gateway.screen.browsing import CHROMIUM, COUNTER, FLAGS, NARROW, looking
 from tests.gateway.screen.counter import Counter, Served
-from tests.gateway.screen.scenes import SCENES
+from tests.gateway.screen.scenes import SCENES, TIGHT
 
 PICTURES = Path(__file__).resolve().parents[3] / "gateway" / "screen" / "pictures"
+ALL = SCENES | TIGHT
 IN_README = {"counter": tuple(SCENES), "narrow": ("meal", "rest", "symptoms", "emergency", "slip")}
 """What the README shows, by size."""
 
 
 def main(folder: Path | None, language: str) -> int:
     """Takes them, each at a counter of its own."""
-    wanted = IN_README if folder is None else {"counter": tuple(SCENES), "narrow": tuple(SCENES)}
+    wanted = IN_README if folder is None else {"counter": tuple(ALL), "narrow": tuple(ALL)}
     into = folder or PICTURES
     into.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
@@ -32,7 +33,7 @@ def main(folder: Path | None, language: str) -> int:
 
 
 def _take(browser: Browser, name: str, pixels: tuple[int, int], path: Path, language: str) -> None:
-    address, scene = SCENES[name]
+    address, scene = ALL[name]
     counter = Counter(language=language)
     counter.board.link("up")
     counter.board.transport("ble", "ok")

@@ -196,3 +196,33 @@ SCENES: dict[str, tuple[str, Scene]] = {
     "slip": ("/slip", slip),
 }
 """By name: the page to look at, and what happened before."""
+
+
+def nobodys(counter: Counter) -> None:
+    """Somebody without a card measured a glucose; the next one has a card, and a meter is being read."""
+    sugar(counter, "8.4", visit=None)
+    opened(counter)
+    counter.later(seconds=61)
+    counter.board.talking("AA:01", "YE680A")
+
+
+def failed(counter: Counter) -> None:
+    """The second measurement fails."""
+    second(counter)
+    counter.board.talking("AA:01", "YE680A")
+    counter.board.ended("AA:01", "lost")
+
+
+def lipids_then(counter: Counter) -> None:
+    """A lipid panel is shown while somebody else's glucose is asked about."""
+    sugar(counter, "8.4", visit=None)
+    lipids(counter)
+    counter.board.talking("AA:01", "YE680A")
+
+
+TIGHT: dict[str, tuple[str, Scene]] = {
+    "nobodys": ("/dock", nobodys),
+    "failed": ("/dock", failed),
+    "lipids-then": ("/dock", lipids_then),
+}
+"""Where much stands on the screen at once."""
