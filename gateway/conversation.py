@@ -60,7 +60,9 @@ class Record:
 
     `key` is the meter's own name for this record: stable over re-reads, different for another measurement; ""
     where the meter gives neither a time nor a number, and the reading is named after its conversation instead.
-    `device_time` is naive and exactly what the meter said.
+    `device_time` is naive and exactly what the meter said; `time_step_s` is 60 where it tells whole minutes.
+    `live`: the driver saw it being taken, or the meter tells what it measures at that moment and keeps nothing, so
+    that it was taken when it arrived, whatever the meter's clock says.
     """
 
     kind: Kind
@@ -69,6 +71,8 @@ class Record:
     off_scale: dict[str, OffScale] = field(default_factory=dict)
     shown: tuple[Shown, ...] = ()
     device_time: datetime | None = None
+    time_step_s: int = 1
+    live: bool = False
     meal: Meal = Meal.UNKNOWN
     purpose: Purpose = Purpose.PATIENT
     flags: tuple[str, ...] = ()

@@ -240,7 +240,8 @@ class _Said:
 
 def _inside(reading: Reading, visit: Visit) -> bool:
     evidence = reading.visit
-    return evidence is not None and evidence.id == visit.id and moment(reading) >= visit.opened
+    earliest = moment(reading) - timedelta(seconds=reading.time.early_s)
+    return evidence is not None and evidence.id == visit.id and earliest >= visit.opened
 
 
 def _nobodys(reading: Reading, visit: Visit | None, now: datetime) -> bool:

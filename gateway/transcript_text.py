@@ -213,6 +213,10 @@ def record_text(record: Record) -> str:
     parts += [f"{name}={value}" for name, value in (record.values | record.off_scale).items()]
     if record.device_time is not None:
         parts.append(f"time={record.device_time.isoformat()}")
+    if record.time_step_s != 1:
+        parts.append(f"step={record.time_step_s}s")
+    if record.live:
+        parts.append("live")
     if record.meal != Meal.UNKNOWN:
         parts.append(f"meal={record.meal}")
     if record.purpose != Purpose.PATIENT:

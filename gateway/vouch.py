@@ -78,7 +78,7 @@ def taken_at(record: Record, circumstances: Circumstances) -> TakenAt:
 
     | gateway's clock | meter's time                            | at              | quality   |
     |-----------------|-----------------------------------------|-----------------|-----------|
-    | trusted         | none, or flagged `time_fault`           | received        | gateway   |
+    | trusted         | none, or flagged `time_fault`, or live  | received        | gateway   |
     | untrusted       | none, or flagged `time_fault`           | received        | untrusted |
     | any             | in no year the wire carries             | received        | untrusted |
     | untrusted       | any                                     | meter           | untrusted |
@@ -91,22 +91,26 @@ def taken_at(record: Record, circumstances: Circumstances) -> TakenAt:
     |                 | whatever was measured                   |                 |           |
 
     An old time nobody can check is the better guess: it keeps a meter's memory in order and old readings from
-    raising today's alarms. A time to come is no guess at all.
+    raising today's alarms. A time to come is no guess at all, and what was seen was not seen before it was taken.
     """
     at, quality = _judge_time(record, circumstances)
+    measured = circumstances.clock_offset_s is not None and quality in (TimeQuality.DEVICE, TimeQuality.CORRECTED)
     return TakenAt(
         at=at,
         quality=quality,
         received=circumstances.received,
         device="" if record.device_time is None else record.device_time.isoformat(),
         offset_s=circumstances.clock_offset_s,
+        # The clock that was compared and the time of the record were both cut off to whole steps, so their sum is
+        # up to one step late. A time that nobody compared is as early as it can be.
+        early_s=float(record.time_step_s) if measured else 0.0,
     )
 
 
 def _judge_time(record: Record, circumstances: Circumstances) -> tuple[datetime, TimeQuality]:
     received, offset_s = circumstances.received, circumstances.clock_offset_s
     trusted = circumstances.gateway_clock_trusted
-    if record.device_time is None or "time_fault" in record.flags:
+    if record.device_time is None or "time_fault" in record.flags or (record.live and trusted):
         return received, TimeQuality.GATEWAY if trusted else TimeQuality.UNTRUSTED
     try:
         meter = record.device_time.replace(tzinfo=UTC) - timedelta(minutes=circumstances.local_utc_offset_min)
@@ -121,7 +125,7 @@ def _judge_time(record: Record, circumstances: Circumstances) -> tuple[datetime,
         return received, TimeQuality.UNTRUSTED
     if offset_s is not None:
         agrees = abs(offset_s) <= CLOCK_AGREES_S
-        return corrected, TimeQuality.DEVICE if agrees else TimeQuality.CORRECTED
+        return min(corrected, received), TimeQuality.DEVICE if agrees else TimeQuality.CORRECTED
     just_taken = received - meter <= JUST_TAKEN_BEFORE
     return meter, TimeQuality.DEVICE if just_taken else TimeQuality.UNTRUSTED
 

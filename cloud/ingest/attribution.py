@@ -23,7 +23,8 @@ from uuid import UUID
 import msgspec
 
 from cloud.ledger.words import How
-from gateway.wire.messages import Purpose, Quality, Reading, TimeQuality, Visit
+from gateway.wire.evidence import inside
+from gateway.wire.messages import Purpose, Quality, Reading, TimeQuality
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +56,7 @@ def attribute(reading: Reading, evidence: Evidence) -> Decision:
     if reading.time.quality is TimeQuality.UNTRUSTED:
         # Just measured, or a memory of somebody else's: only the meter's owner, visiting, leaves no doubt.
         return _owner(owner) if set(evidence.visitors) == {owner} else _nobody("untrusted_clock")
-    if not _inside(reading, visit):
+    if not inside(reading, visit):
         return _owner(owner) if owner is not None else _nobody("outside_visit")
     if not evidence.visitors:
         return _nobody("unknown_code")
@@ -65,12 +66,6 @@ def attribute(reading: Reading, evidence: Evidence) -> Decision:
     if owner is not None and owner != visitor:
         return _nobody("conflict")
     return Decision(member_id=visitor, how=How.VISIT, why="inside_visit")
-
-
-def _inside(reading: Reading, visit: Visit) -> bool:
-    # No grace before the opening: the customer before this one may have been measured seconds earlier, and the
-    # meter's memory still holds that reading when this visitor's arrives.
-    return visit.opened <= reading.time.at and (visit.closed is None or reading.time.at <= visit.closed)
 
 
 def _owner(owner: UUID | None) -> Decision:

@@ -79,6 +79,7 @@ class TakenAt(Message, frozen=True, kw_only=True):
     received: datetime  # UTC, the gateway's clock when the bytes arrived
     device: str = ""  # naive ISO 8601, exactly what the meter said
     offset_s: float | None = None  # gateway minus meter, measured in the same conversation
+    early_s: float = 1.0  # it may have been so much earlier than `at`: what a clock shows is cut off, not rounded
 
 
 TAIL_ONLY = "TAIL-"

@@ -11,6 +11,7 @@ from uuid import UUID
 from gateway.buffer.opening import LIVE, damaged_folders
 from gateway.buffer.schema import FILE_NAME, connect_to_read, unseal
 from gateway.wire import codec
+from gateway.wire.evidence import inside
 from gateway.wire.messages import Purpose, Quality, Reading
 
 
@@ -38,5 +39,4 @@ def card_of(reading: Reading) -> str | None:
     visit = reading.visit
     if visit is None or reading.purpose is not Purpose.PATIENT or reading.quality is Quality.REJECTED:
         return None
-    inside = visit.opened <= reading.time.at and (visit.closed is None or reading.time.at <= visit.closed)
-    return visit.code if inside else None
+    return visit.code if inside(reading, visit) else None

@@ -219,8 +219,10 @@ def answer(about: Reading, slot: str, what: Asked = Asked.MEAL, *values: str) ->
 
 def test_each_slot_asks_about_its_own_customer_only():
     shop = Shop()
-    sugar = reading(at=shop.now, visit=shop.scan("one", "M001"))
-    pressure = reading(Kind.BLOOD_PRESSURE, at=shop.now, visit=shop.scan("two", "M002"))
+    first, second = shop.scan("one", "M001"), shop.scan("two", "M002")
+    shop.later(seconds=40)
+    sugar = reading(at=shop.now, visit=first)
+    pressure = reading(Kind.BLOOD_PRESSURE, at=shop.now, visit=second)
     shop.board.saved(sugar)
     shop.board.saved(pressure)
     assert isinstance(shop.board.counter("one").asked, Meal)

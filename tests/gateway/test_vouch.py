@@ -93,7 +93,9 @@ def _minutes(count: float) -> timedelta:
         (None, None, False, RECEIVED, UNTRUSTED),
         # the clock was read, and is right
         (ON_METER, 0.0, True, METER, DEVICE),
-        (ON_METER, 120.0, True, METER + _minutes(2), DEVICE),
+        (ON_METER, 30.0, True, METER + _minutes(0.5), DEVICE),
+        # corrected by up to a step too much: nothing is taken after it arrived
+        (ON_METER, 120.0, True, RECEIVED, DEVICE),
         (ON_METER, -120.0, True, METER - _minutes(2), DEVICE),
         (ON_METER - timedelta(days=90), 30.0, True, METER - timedelta(days=90, seconds=-30), DEVICE),
         # the clock was read, and is wrong
@@ -127,6 +129,21 @@ def test_when_a_reading_was_taken(device_time, offset_s, trusted, at, quality) -
     assert reading.time.received == RECEIVED
     assert reading.time.offset_s == offset_s
     assert reading.time.device == ("" if device_time is None else device_time.isoformat())
+
+
+@pytest.mark.parametrize(
+    ("step_s", "offset_s", "early_s"), [(1, 3.0, 1.0), (60, 3.0, 60.0), (60, None, 0.0), (1, None, 0.0)]
+)
+def test_a_clock_that_was_compared_says_by_how_much_a_reading_may_be_older(step_s, offset_s, early_s) -> None:
+    reading = _vouch(_record(device_time=ON_METER, time_step_s=step_s), clock_offset_s=offset_s)
+    assert (reading.time.quality, reading.time.early_s) == (DEVICE, early_s)
+
+
+def test_what_was_seen_being_taken_was_taken_when_it_arrived() -> None:
+    reading = _vouch(_record(device_time=ON_METER - _minutes(90), live=True), clock_offset_s=None)
+    assert (reading.time.at, reading.time.quality, reading.time.early_s) == (RECEIVED, GATEWAY, 0.0)
+    blind = _vouch(_record(device_time=ON_METER, live=True), clock_offset_s=None, gateway_clock_trusted=False)
+    assert blind.time.quality is UNTRUSTED
 
 
 def test_a_meter_that_reports_a_time_fault_is_not_asked_for_the_time() -> None:

@@ -24,6 +24,12 @@ def timed(quality: TimeQuality) -> Reading:
     return reading(1, visit=OPEN, time=TakenAt(at=NOW, quality=quality, received=NOW))
 
 
+def earlier(seconds: float) -> Reading:
+    """Taken a minute after the visit was opened, or up to so much earlier."""
+    at = TakenAt(at=NOW, quality=TimeQuality.DEVICE, received=NOW, early_s=seconds)
+    return reading(1, visit=OPEN, time=at)
+
+
 @pytest.mark.parametrize(
     ("measured", "visitors", "owner", "member", "how", "why"),
     [
@@ -40,6 +46,8 @@ def timed(quality: TimeQuality) -> Reading:
         ),
         pytest.param(reading(1, visit=BEFORE), (WANG,), None, None, How.UNDECIDED, "outside_visit", id="before"),
         pytest.param(reading(1, visit=AFTER), (WANG,), None, None, How.UNDECIDED, "outside_visit", id="after"),
+        pytest.param(earlier(60), (WANG,), None, WANG, How.VISIT, "inside_visit", id="in whole minutes, inside"),
+        pytest.param(earlier(61), (WANG,), None, None, How.UNDECIDED, "outside_visit", id="perhaps before"),
         pytest.param(reading(1, visit=AFTER), (WANG,), LI, LI, How.OWNER, "own_meter", id="the owner's memory"),
         pytest.param(timed(TimeQuality.CORRECTED), (WANG,), None, WANG, How.VISIT, "inside_visit", id="corrected"),
         pytest.param(timed(TimeQuality.GATEWAY), (WANG,), None, WANG, How.VISIT, "inside_visit", id="gateway"),
@@ -112,7 +120,7 @@ def test_nobody_but_the_visitor_or_the_owner_ever_gets_a_reading(
         assert owner in (None, decision.member_id)
         assert measured.time.quality is not TimeQuality.UNTRUSTED
         assert measured.visit is not None
-        assert measured.visit.opened <= measured.time.at
+        assert measured.visit.opened <= measured.time.at - timedelta(seconds=measured.time.early_s)
     else:
         assert (decision.how, decision.member_id) == (How.OWNER, owner)
 
