@@ -106,7 +106,7 @@ class Gateway:
             unsent=lambda: outbox.stats().unsent,
             # Virtual customers mean a demonstration: there, as in the cloud's, unsigned rules may speak.
             rules=rules_here(library(config.rules.directory), production=config.virtual is None),
-            profile=config.rules.profile,
+            profile=config.rules.averages_by,
         )
         self._docking = Docking(
             outbox,

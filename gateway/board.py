@@ -88,7 +88,7 @@ class Board:
         profile: str | None = None,
     ) -> None:
         """`unsent` counts what waits in the outbox; it is asked at every snapshot, so it is never stale. `rules`
-        and `profile` are what the counter judges by."""
+        and `profile` are what the counter judges and averages by."""
         self._visits = visits
         self._clock = clock
         self._unsent = unsent

@@ -84,11 +84,11 @@ class SerialSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RulesSettings:
-    """The clinical rules that the counter judges by: the chain's own signed copy, or the packaged ones; and whose
-    targets count."""
+    """The clinical rules that the counter judges by: the chain's own signed copy, or the packaged ones; and the
+    guideline by which it averages blood pressures."""
 
     directory: Path | None = None
-    profile: str = DEFAULT_PROFILE
+    averages_by: str = DEFAULT_PROFILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +245,7 @@ def _serial(top: Table) -> tuple[SerialSettings, ...]:
 def _rules(table: Table, here: Path) -> RulesSettings:
     settings = RulesSettings(
         directory=table.path("directory", here, required=False),
-        profile=table.choice("profile", DEFAULT_PROFILE, profiles()),
+        averages_by=table.choice("averages_by", DEFAULT_PROFILE, profiles()),
     )
     if settings.directory is not None:
         try:

@@ -151,7 +151,8 @@ def at_counter(
     profile: str | None = None,
 ) -> Counter:
     """The picture of `slot`, whose open visit is `visit`. `readings` are those of its meters and `answers` any
-    given about them, both in the order they came; those of other visits are passed over."""
+    given about them, both in the order they came; those of other visits are passed over. `profile` is the guideline
+    that says how many of three pressures are averaged (None: the default)."""
     own, loose = [], []
     for reading in alarming(readings):
         if visit is not None and _inside(reading, visit):
@@ -159,8 +160,8 @@ def at_counter(
         elif _nobodys(reading, visit, now):
             loose.append(reading)
     said = _Said(answers)
-    here = _cases(sorted(own, key=moment), said, rules, profile)
-    alone = [case for reading in loose for case in _cases([reading], said, rules, profile)]
+    here = _cases(sorted(own, key=moment), said, rules)
+    alone = [case for reading in loose for case in _cases([reading], said, rules)]
     newest = sorted({case.reading.kind: case for case in here}.values(), key=lambda case: case.at)
     first_aid = _first_aid([*newest, *alone], said, {case.reading.id for case in alone})
     pressures = [case.reading for case in here if case.reading.kind is Kind.BLOOD_PRESSURE]
@@ -270,7 +271,7 @@ class _Case:
         return moment(self.reading)
 
 
-def _cases(readings: Sequence[Reading], said: _Said, rules: Sequence[Rule], profile: str | None) -> list[_Case]:
+def _cases(readings: Sequence[Reading], said: _Said, rules: Sequence[Rule]) -> list[_Case]:
     """Each by itself and by what the same person measured before it, the oldest first.
 
     Judged as somebody nobody knows: no age, no conditions, no history but this visit's.
@@ -286,10 +287,7 @@ def _cases(readings: Sequence[Reading], said: _Said, rules: Sequence[Rule], prof
             reading=reading,
             meal=meal,
             symptoms=symptoms,
-            verdicts={
-                name: interpret(reading.kind, name, value, meal, None, profile)
-                for name, value in measured.values.items()
-            },
+            verdicts={name: interpret(reading.kind, name, value, meal) for name, value in measured.values.items()},
             findings=tuple(judge(of_kind, known)),
         )
         cases.append(_Case(judged, known, of_kind))
@@ -395,8 +393,6 @@ def _average(sitting: Sequence[Reading], profile: str | None) -> Average | None:
         systolic_mmhg=means["systolic_mmhg"],
         diastolic_mmhg=means["diastolic_mmhg"],
         pulse_per_min=means.get("pulse_per_min"),
-        verdicts={
-            name: interpret(Kind.BLOOD_PRESSURE, name, mean, profile=profile) for name, mean in means.items()
-        },
+        verdicts={name: interpret(Kind.BLOOD_PRESSURE, name, mean) for name, mean in means.items()},
         of=of,
     )

@@ -82,10 +82,10 @@ def test_a_virtual_store_is_checked_before_it_opens(tmp_path: Path):
     ]
 
 
-def test_the_counter_may_judge_by_the_chains_own_rules_and_targets(tmp_path: Path):
+def test_the_counter_may_judge_by_the_chains_own_rules_and_average_by_its_guideline(tmp_path: Path):
     copy_of_the_rules(tmp_path / "rules")
-    config = load(written(tmp_path, SMALL + '[rules]\ndirectory = "rules"\nprofile = "primary2025"\n'), {})
-    assert (config.rules.directory, config.rules.profile) == (tmp_path / "rules", "primary2025")
+    config = load(written(tmp_path, SMALL + '[rules]\ndirectory = "rules"\naverages_by = "primary2025"\n'), {})
+    assert (config.rules.directory, config.rules.averages_by) == (tmp_path / "rules", "primary2025")
 
 
 def test_rules_that_cannot_be_used_are_refused_before_anything_starts(tmp_path: Path):
@@ -99,8 +99,8 @@ def test_rules_that_cannot_be_used_are_refused_before_anything_starts(tmp_path: 
         rules.write("[[rule]]\n")
     (line,) = problems(tmp_path, SMALL + '[rules]\ndirectory = "rules"\n')
     assert "glucose.toml" in line
-    (line,) = problems(tmp_path, SMALL + '[rules]\nprofile = "mine"\n')
-    assert line.startswith("rules.profile: ")
+    (line,) = problems(tmp_path, SMALL + '[rules]\naverages_by = "mine"\n')
+    assert line.startswith("rules.averages_by: ")
 
 
 def test_raw_bytes_are_a_part_of_what_the_outbox_may_take(tmp_path: Path):
