@@ -101,6 +101,10 @@ class BumbleMeter:
         if self._device is not None:
             await self._device.stop_advertising()
 
+    def lose_link_after(self, measurements: int) -> None:
+        """The link will drop once, after so many more of them were sent."""
+        self._until_loss = measurements
+
     async def forget_bond(self) -> None:
         """Loses the keys, as a meter does that was reset."""
         if self._device is not None and self._device.keystore is not None:
