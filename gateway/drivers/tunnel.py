@@ -5,33 +5,42 @@ The frames are each driver's own. Who kept the bytes meanwhile is the journal.
 """
 
 from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeAlias
 
-from gateway.conversation import Garbled, Record, Step, emit, note
+from gateway.conversation import Context, Garbled, Record, Step, emit, note
 from gateway.drivers.ble_common import NoReading
 from gateway.drivers.framing import Framer, next_frame
 
 QUIET_S = 2.0
 """The longest result takes a third of a second at 2400 baud; after two of silence it is told."""
+TOLD_WITHIN = timedelta(minutes=3)
+"""A result is told when it is measured. A good clock may be two minutes off, and a time without seconds hides one
+more; a result of an earlier time waited somewhere, and nobody knows how wrong the clock is."""
+
+MadeOf: TypeAlias = Callable[[bytes], Record | NoReading | None]
+"""What a frame is; None is a frame that says nothing."""
 
 
-def emit_each_result(framer: Framer, made_of: Callable[[bytes], Record | NoReading | None]) -> Step[None]:
-    """Emits what `made_of` makes of each frame until the line is quiet; None is a frame that says nothing.
+def emit_each_result(context: Context, framer: Framer, made_of: MadeOf) -> Step[None]:
+    """Emits what `made_of` makes of each frame until the line is quiet.
 
-    What has not become a frame by then was cut off, or came from somebody else.
+    What has not become a frame by then was cut off, or came from somebody else. The time of a result that was told
+    just now is the monitor's clock: without it, a time without seconds could lie before the visit it was taken in.
     """
     noisy = False
     while (frame := (yield from next_frame(framer, QUIET_S))) is not None:
-        yield from _emit(frame, made_of)
+        yield from _emit(context, frame, made_of)
         if framer.skipped and not noisy:
             noisy = True
             yield from note("error", "garbled_noise")
     if left := framer.flush():
-        yield from _emit(left, made_of)
+        yield from _emit(context, left, made_of)
     elif framer.skipped and not noisy:
         yield from note("error", "garbled_noise")
 
 
-def _emit(frame: bytes, made_of: Callable[[bytes], Record | NoReading | None]) -> Step[None]:
+def _emit(context: Context, frame: bytes, made_of: MadeOf) -> Step[None]:
     try:
         made = made_of(frame)
     except Garbled as garbled:
@@ -39,5 +48,7 @@ def _emit(frame: bytes, made_of: Callable[[bytes], Record | NoReading | None]) -
     match made:
         case NoReading(why=why):
             yield from note("error", why)
-        case Record():
+        case Record(device_time=at):
+            if at is not None and abs(at - context.local_now()) <= TOLD_WITHIN:
+                yield from note("clock", at.isoformat())
             yield from emit(made)
