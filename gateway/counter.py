@@ -151,8 +151,8 @@ def at_counter(
     profile: str | None = None,
 ) -> Counter:
     """The picture of `slot`, whose open visit is `visit`. `readings` are those of its meters and `answers` any
-    given about them, both in the order they came; those of other visits are passed over. `profile` is the guideline
-    that says how many of three pressures are averaged (None: the default)."""
+    given about them, both in the order they came; those of other visits are passed over. `profile` is the
+    guideline that says how many of three pressures are averaged (None: the default)."""
     own, loose = [], []
     for reading in alarming(readings):
         if visit is not None and _inside(reading, visit):

@@ -5,6 +5,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.answering import answer as make_answer
 from gateway.board import SUBSCRIBERS_KEPT, TILES_KEPT, Board
 from gateway.clinical import library
 from gateway.conversation import Sighting
@@ -276,3 +280,61 @@ def test_after_a_restart_an_emergency_still_shows_its_card_and_what_was_said():
     shop.board.restored([(low, shop.now, False)], [said])
     assert shop.board.counter("one").first_aid.rule.id == "GL-001"
     assert shop.board.counter("two").first_aid is None
+
+
+METER_OF = {"one": "AA:01", "two": "AA:02"}
+_happenings = st.lists(
+    st.tuples(
+        st.sampled_from(["scan", "close", "glucose", "pressure", "answer", "wait"]),
+        st.sampled_from(["one", "two"]),
+        st.integers(0, 400),
+        st.integers(0, 2**32),
+    ),
+    max_size=30,
+)
+
+
+def happen(shop: Shop, what: str, slot: str, chance: int, number: int) -> None:
+    """One thing at one slot, as docking and the screen would tell it."""
+    visit = shop.visits.at(slot, shop.now)
+    more = {"visit": visit, "device": Device(key=slot, address=METER_OF[slot]), "id": UUID(int=1000 + number)}
+    match what:
+        case "scan":
+            shop.visits.open(slot, f"M{number:03}", shop.now, id=UUID(int=number))
+        case "close":
+            shop.visits.close(slot, shop.now)
+        case "glucose":
+            shop.board.saved(
+                reading(at=shop.now, values={"glucose_mmol_l": Decimal(5 + chance % 300) / 10}, **more)
+            )
+        case "pressure":
+            systolic = Decimal(90 + chance % 150)
+            values = {"systolic_mmhg": systolic, "diastolic_mmhg": systolic - 40, "pulse_per_min": Decimal(70)}
+            shop.board.saved(reading(Kind.BLOOD_PRESSURE, at=shop.now, values=values, **more))
+        case "answer":
+            counter = shop.board.counter(slot)
+            if isinstance(counter.asked, Meal | Symptoms):
+                kind = Asked.MEAL if isinstance(counter.asked, Meal) else Asked.SYMPTOMS
+                about, choices = counter.asked.reading_id, counter.asked.choices
+                said = [choices[chance % len(choices)].code]
+                shop.board.answered(make_answer(counter, about, kind, said, id=UUID(int=number), at=shop.now))
+
+
+@settings(max_examples=150, deadline=None)
+@given(_happenings)
+def test_a_slot_looks_as_if_there_were_no_other(happenings):
+    """Two customers at once: what the store's board shows of a slot is what a board of that slot alone would."""
+    both, alone = Shop(), {"one": Shop(), "two": Shop()}
+    for number, (what, slot, seconds, chance) in enumerate(happenings, start=1):
+        for shop in (both, *alone.values()):
+            shop.later(seconds=seconds)
+        for shop in (both, alone[slot]):
+            happen(shop, what, slot, chance, number)
+        for each, only in alone.items():
+            assert both.board.counter(each).asked == only.board.counter(each).asked
+            assert both.board.counter(each).average == only.board.counter(each).average
+            assert both.board.counter(each).first_aid == only.board.counter(each).first_aid
+            visit = both.visits.at(each, both.now)
+            for one in both.board.counter(each).readings:
+                assert one.reading.device.address == METER_OF[each]
+                assert one.reading.visit is None or (visit is not None and one.reading.visit.id == visit.id)
