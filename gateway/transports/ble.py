@@ -296,7 +296,10 @@ class Ble:
                 await scan.enter_async_context(agent(self._passkeys, self._on_bluez_died))
             except NoAgent as error:
                 log.warning("ble.no_agent error=%s", error)  # meters without a bond can still be read
-            await self._bluez.ready(self._is_meter, self._talking)
+            if await self._bluez.ready(self._is_meter, self._talking):
+                # Who was killed while it read was discovering, too, and may have left BlueZ deaf (bluez issue 807,
+                # seen with 5.66): then only this helps, and no scanner started anew.
+                await self._power_cycle()
         scanner = self._scanner()
         await scanner.start()
         scan.push_async_callback(self._stop, scanner)
@@ -316,7 +319,8 @@ class Ble:
     async def _power_cycle(self) -> None:
         """Switches the adapter off and on, unless somebody is being read or it was done a short while ago."""
         now = asyncio.get_running_loop().time()
-        if self._bluez is None or (self._cycled_at is not None and now - self._cycled_at < CYCLE_REST_S):
+        recently = self._cycled_at is not None and now - self._cycled_at < CYCLE_REST_S
+        if self._bluez is None or self._talking or recently:
             return
         async with self._connecting:  # whoever wants a line meanwhile waits for it
             if self._talking:

@@ -118,14 +118,16 @@ class Bluez:
     def __init__(self, adapter: str = "") -> None:
         self._adapter = adapter
 
-    async def ready(self, is_meter: Callable[[Known], bool], ours: Collection[str]) -> None:
-        """Switches the adapter on and hangs up what a killed program left open; raises NoAdapter."""
+    async def ready(self, is_meter: Callable[[Known], bool], ours: Collection[str]) -> int:
+        """Switches the adapter on and hangs up what a killed program left open; how many. Raises NoAdapter."""
         async with system_bus() as bus:
             found = await managed(bus)
             name = self._named(found)
             if not adapters(found)[name].get("Powered"):
                 await _power(bus, name, on=True)
-            await _hang_up(bus, stale(devices(found, name), is_meter, ours))
+            left = stale(devices(found, name), is_meter, ours)
+            await _hang_up(bus, left)
+            return len(left)
 
     async def power_cycle(self) -> None:
         """Off and on again: ends every discovery and every line, whoever began it."""

@@ -13,12 +13,12 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from dbus_fast import Message
+from dbus_fast import Message, Variant
 
 from gateway.simulators.meter import VirtualMeter
 from gateway.transports import agent
 from gateway.transports.ble import Ble
-from gateway.transports.bluez import ADAPTER1, BluezError, adapters, call, devices, managed, system_bus
+from gateway.transports.bluez import ADAPTER1, PROPERTIES, BluezError, adapters, call, devices, managed, system_bus
 from tests.gateway.transports.bluez_process import VIRTUAL_ADAPTER
 from tests.gateway.transports.rig import LOG, SERVICES, WITHIN_S, BlueZBench, BlueZService
 
@@ -96,6 +96,9 @@ async def _fresh_adapter() -> str:
             if names:
                 break
             await asyncio.sleep(0.1)
+        await call(
+            bus, f"/org/bluez/{names[0]}", PROPERTIES, "Set", "ssv", [ADAPTER1, "Powered", Variant("b", True)]
+        )
         for one in devices(found, names[0]):
             with suppress(BluezError):
                 await call(bus, f"/org/bluez/{names[0]}", ADAPTER1, "RemoveDevice", "o", [one.path])

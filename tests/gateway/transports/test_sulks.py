@@ -135,7 +135,7 @@ def test_a_discovery_that_is_in_progress_for_ever_is_ended_by_switching_off_and_
     assert "ble.power_cycled" in caplog.text
 
 
-def test_a_line_a_killed_program_left_open_is_hung_up_and_the_meter_calls_again(bench_of):
+def test_a_line_a_killed_program_left_open_is_hung_up_and_the_meter_calls_again(bench_of, impatient):
     async def scenario():
         meter = glucose_meter()
         meter.measure(Decimal("5.4"))
