@@ -24,7 +24,7 @@ from cloud.ingest.asking import Asking
 from cloud.ingest.assess import assess
 from cloud.ingest.consumer import Consumer
 from cloud.ingest.worker import ReadLedger, Worker
-from cloud.ledger import store
+from cloud.ledger import answers, store
 from cloud.ledger.words import Reader
 from cloud.series import Writer
 from gateway.clinical import Rule, library, signed
@@ -55,13 +55,15 @@ def run(config: Config) -> int:
             Worker(engine, Reader.ASSESS, assessor(rules, production=config.production), metrics),
             Worker(engine, Reader.PROJECT, project.reader(writer), metrics),
         ]
-        server = _health_server(config, metrics, lambda: health(engine, consumer, workers, metrics, known))
+        asking = Asking(engine, config.mqtt)
+        server = _health_server(
+            config, metrics, lambda: health(engine, consumer, workers, metrics, known, asking=asking)
+        )
         server.start()
         parts.callback(server.stop)
         for each in workers:
             each.start()
             parts.callback(each.stop)
-        asking = Asking(engine, config.mqtt)
         asking.start()
         parts.callback(asking.stop)
         consumer.start()
@@ -106,14 +108,21 @@ NO_RULE = "no clinical rule may raise a task: none is signed. `python -m cloud r
 
 
 def health(
-    engine: Engine, consumer: Consumer, workers: Sequence[Worker], metrics: IngestMetrics, rules: Mapping[str, int]
+    engine: Engine,
+    consumer: Consumer,
+    workers: Sequence[Worker],
+    metrics: IngestMetrics,
+    rules: Mapping[str, int],
+    *,
+    asking: Asking | None = None,
 ) -> dict[str, Any]:
     """What /healthz says: `status` is "ok" while batches can come in, be stored, be read and be judged; else
-    `advice` says what a person has to do where only a person can."""
+    `advice` says what a person has to do where only a person can. Docks do without `lookups`."""
     for rule_state, number in rules.items():
         metrics.rules.labels(rule_state).set(number)
     state: dict[str, Any] = {
         "broker": "ok" if consumer.subscribed.is_set() else "absent",
+        "lookups": "ok" if asking is not None and asking.subscribed.is_set() else "absent",
         "rules": dict(rules),
         "advice": [] if rules["usable"] else [NO_RULE],
         "waiting_for": {each.name: each.waiting_for for each in workers if each.waiting_for},
@@ -121,6 +130,7 @@ def health(
     try:
         with engine.connect() as connection:
             state |= {"database": "ok", **store.counts(connection), "work": worker.measure(connection, metrics)}
+            state["answers_waiting"] = answers.waiting(connection)
     except SQLAlchemyError as error:
         state["database"] = type(error).__name__
     well = state["broker"] == state["database"] == "ok" and not consumer.failed.is_set() and not state["advice"]

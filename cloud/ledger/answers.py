@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, Uuid, bindparam, text, update
+from sqlalchemy import Connection, Uuid, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from cloud.ledger import changes
@@ -100,6 +100,11 @@ def apply(connection: Connection, chain_id: str, said: Iterable[Said], now: date
     return any(changed)
 
 
+def waiting(connection: Connection) -> int:
+    """Answers whose reading has not come. After a day somebody should ask why: a gateway sends the reading first."""
+    return int(connection.execute(_WAITING).scalar_one())
+
+
 def symptoms(said: Iterable[Said]) -> dict[UUID, frozenset[str]]:
     """The last word on each reading's symptoms; a reading nobody was asked about is not there."""
     return {one.reading_id: frozenset(one.values) for one in said if one.what == Asked.SYMPTOMS}
@@ -113,6 +118,7 @@ _ABOUT = text("""
 """).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
 """Only about what was measured in the same store: a dock knows no other readings."""
 
+_WAITING = select(func.count()).select_from(answers).where(answers.c.applied_at.is_(None))
 _INSERT = text("""
     INSERT INTO answers (chain_id, id, store_id, gateway_id, reading_id, what, body)
     VALUES (:chain_id, :id, :store_id, :gateway_id, :reading_id, :what, CAST(:body AS json))

@@ -102,6 +102,7 @@ answers = Table(
     Column("applied_at", DateTime(timezone=True)),  # null: its reading is not here yet
     PrimaryKeyConstraint("chain_id", "id"),
     Index("ix_answers_reading", "chain_id", "reading_id", "seq"),
+    Index("ix_answers_waiting", "stored_at", postgresql_where=text("applied_at IS NULL")),
 )
 
 dead_letters = Table(

@@ -152,6 +152,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("chain_id", "id", name=op.f("pk_answers")),
     )
     op.create_index("ix_answers_reading", "answers", ["chain_id", "reading_id", "seq"], unique=False)
+    op.create_index(
+        "ix_answers_waiting",
+        "answers",
+        ["stored_at"],
+        unique=False,
+        postgresql_where=sa.text("applied_at IS NULL"),
+    )
     op.create_table(
         "meal_corrections",
         sa.Column("seq", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -370,6 +377,7 @@ def downgrade() -> None:
     op.drop_index("ix_gateways_store", table_name="gateways")
     op.drop_table("gateways")
     op.drop_table("meal_corrections")
+    op.drop_index("ix_answers_waiting", table_name="answers", postgresql_where=sa.text("applied_at IS NULL"))
     op.drop_index("ix_answers_reading", table_name="answers")
     op.drop_table("answers")
     op.drop_index(

@@ -16,6 +16,7 @@ from cloud.ingest.intake import Delivery, accept
 from cloud.ingest.process import assessor
 from cloud.ingest.worker import run_one
 from cloud.ledger import changes, dead_letters
+from cloud.ledger.answers import waiting
 from cloud.ledger.tables import answers, meal_corrections, readings
 from cloud.ledger.words import Reader
 from gateway.clinical import library
@@ -83,6 +84,10 @@ class Cloud:
     def rules(self) -> dict[str, str]:
         with self.engine.connect() as connection:
             return dict(connection.execute(select(tasks.c.rule_id, tasks.c.status)).all())
+
+    def waiting(self) -> int:
+        with self.engine.connect() as connection:
+            return waiting(connection)
 
     def kept(self) -> dict[UUID, bool]:
         """Answer -> whether it was applied."""
@@ -188,9 +193,11 @@ def test_an_answer_that_comes_before_its_reading_waits_for_it(cloud: Cloud) -> N
     assert receipt.outcome is Outcome.ACCEPTED
     cloud.read()
     assert cloud.kept() == {early.id: False}
+    assert cloud.waiting() == 1
     cloud.take(sent(sugar))
     cloud.read()
     assert cloud.kept() == {early.id: True}
+    assert cloud.waiting() == 0
     assert cloud.meal(sugar) == "fasting"
 
 
