@@ -101,7 +101,7 @@ def apply(connection: Connection, chain_id: str, said: Iterable[Said], now: date
 
 
 def waiting(connection: Connection) -> int:
-    """Answers whose reading has not come. After a day somebody should ask why: a gateway sends the reading first."""
+    """Answers whose reading has not come. After a day somebody should ask why: readings go first."""
     return int(connection.execute(_WAITING).scalar_one())
 
 
