@@ -41,6 +41,8 @@ MEALS = (MealWord.FASTING, MealWord.POST_MEAL_2H, MealWord.RANDOM)
 """What a glucose may be, asked in one touch; the cloud's pages know more, for whoever has time to ask."""
 NOBODYS_FOR = timedelta(minutes=10)
 """How long a reading without a visit is asked about, and its first-aid card stands: as long as an idle visit."""
+NOBODYS_MEAL_FOR = timedelta(minutes=1)
+"""With a visit open: as long as its value is shown. Then whoever measured it has gone, and cannot be asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +157,7 @@ def at_counter(
     guideline that says how many of three pressures are averaged (None: the default)."""
     own, loose = [], []
     for reading in alarming(readings):
-        if visit is not None and _inside(reading, visit):
+        if visit is not None and of_visit(reading, visit):
             own.append(reading)
         elif _nobodys(reading, visit, now):
             loose.append(reading)
@@ -169,7 +171,9 @@ def at_counter(
     asked: Question | None = _symptoms(reversed([*alone, *newest]))
     if asked is None and (first_aid is None or first_aid.put_away):
         # Whoever is needed for an emergency is asked nothing that can wait.
-        asked = _meal(reversed([*alone, *here])) or repeat
+        # Nobody's glucose may be this visitor's, who scanned a card late; a minute later it is no longer asked.
+        near = [case for case in alone if visit is None or now - case.at < NOBODYS_MEAL_FOR]
+        asked = _meal(reversed([*near, *here])) or repeat
     return Counter(
         slot=slot,
         visit=visit,
@@ -218,6 +222,13 @@ def alarming(readings: Iterable[Reading]) -> list[Reading]:
     return kept
 
 
+def of_visit(reading: Reading, visit: Visit) -> bool:
+    """Whether a reading is certainly the visitor's: of this visit by its evidence, and taken inside it."""
+    evidence = reading.visit
+    earliest = moment(reading) - timedelta(seconds=reading.time.early_s)
+    return evidence is not None and evidence.id == visit.id and earliest >= visit.opened
+
+
 # --- whose readings, and what is known of them -----------------------------------------------------------------
 
 
@@ -237,12 +248,6 @@ class _Said:
 
     def put_away(self, reading: Reading, rule: Rule) -> bool:
         return rule.id in self._last.get((reading.id, Asked.FIRST_AID), ())
-
-
-def _inside(reading: Reading, visit: Visit) -> bool:
-    evidence = reading.visit
-    earliest = moment(reading) - timedelta(seconds=reading.time.early_s)
-    return evidence is not None and evidence.id == visit.id and earliest >= visit.opened
 
 
 def _nobodys(reading: Reading, visit: Visit | None, now: datetime) -> bool:

@@ -1,4 +1,5 @@
 """The dock screen: what customer and staff see at the counter, with the cloud up or down.
 
-`app` speaks HTTP, `view` turns a board's snapshot into words. Custody, visits and judgement are others'.
+`app` is the list of addresses, `pages` and `desk` speak HTTP, `view` and its neighbours find the words.
+Custody, visits, questions and judgement are others'.
 """

@@ -21,6 +21,7 @@ from gateway.counter import (
     Symptoms,
     Third,
     moment,
+    of_visit,
 )
 from gateway.screen.values import Figure, figures, pressure, taken
 from gateway.screen.wording import Wording
@@ -163,7 +164,7 @@ def pressures(counter: Counter, now: datetime, wording: Wording) -> tuple[Row, .
     several = [
         one
         for one in counter.readings
-        if one.reading.kind is Kind.BLOOD_PRESSURE and one.reading.visit and counter.visit
+        if one.reading.kind is Kind.BLOOD_PRESSURE and counter.visit and of_visit(one.reading, counter.visit)
     ]
     if len(several) < 2:
         return ()
@@ -247,7 +248,8 @@ def _about(
     _ = wording.say
     about = next(one.reading for one in counter.readings if one.reading.id == question.reading_id)
     words = f"{wording.kind(about.kind)} {wording.moment(moment(about), now)}"
-    return words if about.visit else f"{words} · {_('No visit open')}"
+    known = counter.visit is not None and of_visit(about, counter.visit)
+    return words if known else f"{words} · {_('No visit open')}"
 
 
 def _buttons(question: Meal | Symptoms, wording: Wording) -> tuple[Button, ...]:

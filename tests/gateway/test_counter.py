@@ -98,6 +98,13 @@ def test_a_meter_that_knows_the_meal_is_believed():
     assert look(sugar("6.2", meal=MealWord.FASTING)).asked is None
 
 
+def test_nobodys_glucose_is_not_asked_about_when_the_next_customer_stands_there():
+    strangers = sugar("5.8", after=-MINUTE, visit=None)
+    assert codes(look(strangers, after=timedelta(seconds=-10)).asked)  # it may be theirs, who scanned a card late
+    assert look(strangers, after=MINUTE).asked is None
+    assert codes(look(strangers, after=MINUTE, visit=None).asked)
+
+
 @pytest.mark.parametrize("more", [{"purpose": Purpose.CONTROL}, {"quality": Quality.REJECTED}])
 def test_a_control_solution_and_an_impossible_value_are_asked_nothing(more):
     assert look(sugar("2.1", **more)) == Counter(slot="one", visit=WANG)

@@ -4,6 +4,7 @@
 
 const SILENT_MS = 40000; // The gateway speaks at least every 15 s; after two missed turns a value may be stale.
 const ANSWER_MS = 10000; // A form that is not answered by then was not taken.
+const BUSY_MS = 400; // Nobody notices less; a phone tail is looked up in up to three seconds.
 const PRESS_MS = 1500; // No finger rests longer on a button, and an emergency may be waiting.
 const MM_PER_PX = 25.4 / 96;
 const page = document.body.dataset;
@@ -84,6 +85,7 @@ function listen() {
 }
 
 async function send(action, body, opens) {
+  const busy = setTimeout(() => (answer.textContent = answer.dataset.busy), BUSY_MS);
   try {
     const headers = { Accept: "application/json" };
     const response = await fetch(action, { method: "POST", body, headers, signal: AbortSignal.timeout(ANSWER_MS) });
@@ -91,6 +93,8 @@ async function send(action, body, opens) {
     if (response.ok && opens && page.page !== "dock") location.href = page.dock;
   } catch {
     answer.textContent = away.textContent;
+  } finally {
+    clearTimeout(busy);
   }
 }
 
