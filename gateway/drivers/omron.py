@@ -194,7 +194,7 @@ DRIVER = Driver(
     devices="Omron HEM-7143T1 and HEM-7142T2, of any country. Others with the service FE4A are refused: "
     "each model keeps its records in its own way.",
     source="shawn-gxp/sh3-pi (a phone's session with a HEM-7143T1, its memory explained byte by byte), "
-    "userx14/omblepy (packets of eight models).",
+    "userx14/omblepy (packets of eight models), hass-omron and a fork of it (HEM-7142T2).",
     quirks="A systolic pressure is kept less 25. Seconds may count to 63 and are cut to 59. The memory is a ring "
     "without a beginning, sorted here by time. Reading clears nothing. A HEM-7530T exchanges the bytes of each "
     "pair; it is read where it has FE4A, and its older service is not. The clock is never set: it lies among the "

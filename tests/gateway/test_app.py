@@ -26,6 +26,7 @@ from gateway import app
 from gateway.buffer.opening import LIVE
 from gateway.buffer.schema import FILE_NAME, unseal
 from gateway.config import load
+from gateway.drivers import DRIVERS
 from gateway.transports.ble import Ble
 from gateway.wire import codec, topics
 from gateway.wire.messages import Outcome, Receipt
@@ -343,3 +344,6 @@ def test_the_radio_is_given_the_passkeys_of_the_settings(tmp_path: Path, monkeyp
 
     assert "ble" in asyncio.run(play())
     assert given["passkeys"] == {"C4:64:E3:00:00:01": 4711}
+    assert set(given["names"]) == {
+        name for driver in DRIVERS if driver.transport == "ble" for name in driver.names
+    }
