@@ -20,7 +20,7 @@ from gateway.transcript_text import parse
 from gateway.transports.ble import Ble
 from gateway.transports.serial_port import SerialPorts
 from gateway.visits import Visits
-from tests.gateway.drivers.test_transcripts import BY_NAME, FOLDER
+from tests.gateway.drivers.test_transcripts import BY_NAME, FOLDER, TRANSCRIPTS
 from tests.gateway.test_docking import NOW, Board
 from tests.gateway.transports.rig import WITHIN_S
 
@@ -142,3 +142,11 @@ def test_a_script_says_what_the_device_said_and_waits_for_what_the_driver_said()
         "line 10",
         "the host says more than the transcript",
     ]
+
+
+def test_every_transcript_can_be_simulated():
+    for path in TRANSCRIPTS:
+        script = script_of(parse(path.read_text("utf-8")))
+        assert Progress(script.items, print).is_over is not any(
+            isinstance(item, Hear | Say | Go) for item in script.items
+        ), path
