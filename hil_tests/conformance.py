@@ -1,7 +1,8 @@
 """The transport's tests against a real bluetoothd, so that the one of our own that they run on daily cannot drift.
 
-Kernel and bluetoothd are real; the adapter is a virtual one on /dev/vhci, with virtual meters within its reach. It
-wants root and a machine whose Bluetooth nobody uses: a guest. KANGDOCK_BLUETOOTHD=1 says that this is one.
+Kernel and bluetoothd are real; the adapter is a virtual one on /dev/vhci, with virtual meters within its reach.
+That wants root and a machine whose Bluetooth nobody uses: KANGDOCK_BLUETOOTHD=1 says that this is one. Else a
+guest is made, where there is what it takes.
 """
 
 import asyncio
@@ -11,21 +12,35 @@ import sys
 from pathlib import Path
 
 from gateway.transports import bluez
+from hil_tests import guest
 
 VHCI = Path("/dev/vhci")
 TESTS = "tests/gateway/transports"
+KERNEL_BUGS = (("6.1.", "forgot_its_bond", "breaks down (list_del in hci_chan_del) when a bond was forgotten"),)
+"""By kernel: a test's name, and why it cannot be run there."""
 
 
 def main() -> int:
     """Prints what is skipped and why; 1 if a test failed."""
-    if (why := reason_to_skip()) is not None:
-        print(f"  bluetoothd: skipped: {why}", flush=True)
+    why = reason_to_skip()
+    if why is None:
+        return subprocess.run(_tests(os.uname().release), check=False).returncode
+    print(f"  bluetoothd here: skipped: {why}", flush=True)
+    try:
+        return guest.run(_tests(guest.kernel_version()))
+    except guest.Missing as missing:
+        print(f"  bluetoothd in a guest: skipped: {missing}", flush=True)
         return 0
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", TESTS, "-q", "-k", "bluetoothd", "-p", "no:cacheprovider"],
-        env={**os.environ, "KANGDOCK_BLUETOOTHD": "1"},
-        check=False,
-    ).returncode
+
+
+def _tests(kernel: str) -> list[str]:
+    which = "bluetoothd"
+    for version, test, bug in KERNEL_BUGS:
+        if kernel.startswith(version):
+            print(f"  {test}: skipped: Linux {version}x {bug}", flush=True)
+            which += f" and not {test}"
+    pytest = [sys.executable, "-m", "pytest", TESTS, "-v", "--color=no", "-k", which, "-p", "no:cacheprovider"]
+    return ["env", "KANGDOCK_BLUETOOTHD=1", *pytest]
 
 
 def reason_to_skip() -> str | None:

@@ -38,6 +38,8 @@ CYCLE_AFTER = 2
 CYCLE_REST_S = 900.0
 """A shop at night is silent too: it must not have its adapter switched all the time."""
 TIDY_EVERY_S = 3600.0
+NO_STRENGTH = -127
+"""bleak's word for a device that BlueZ only tells something new of, and has not heard."""
 IN_PROGRESS = "InProgress"
 """BlueZ's word for what somebody else has begun, and often will never end."""
 RETRY_SCAN_S = (2.0, 5.0, 15.0, 60.0)
@@ -371,7 +373,8 @@ class Ble:
     def _on_advertisement(self, device: BLEDevice, data: AdvertisementData) -> None:
         """Comes hundreds of times a second in a crowded shop: what is no meter's ends here."""
         now = asyncio.get_running_loop().time()
-        self._anything_at, self._in_vain = now, 0
+        if data.rssi != NO_STRENGTH:
+            self._anything_at, self._in_vain = now, 0
         self._note_heard(device.address, now)
         if self.state == "silent":
             self.state = "ok"

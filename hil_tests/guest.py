@@ -1,0 +1,179 @@
+"""A guest with a real kernel and a real bluetoothd to run the transport's tests in: this machine's own files, read
+only, behind a stock Debian kernel in QEMU without KVM.
+
+What is run in it is `conformance`'s. Nothing is built and nothing installed: the packages are there, or unpacked
+(`dpkg -x`) into the folder that KANGDOCK_GUEST names.
+"""
+
+import gzip
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+PACKAGES = "qemu-system-x86 busybox-static kmod cpio bluez linux-image-amd64"
+MODULES = (
+    *("virtio_pci", "9p", "9pnet_virtio", "overlay", "jitterentropy_rng", "sha512_generic", "ctr", "drbg", "hmac"),
+    *("ecdh_generic", "cmac", "ccm", "bluetooth", "hci_vhci", "algif_hash", "algif_skcipher", "uhid"),
+)
+"""Of the Bluetooth ones, drbg and jitterentropy_rng are what LE Secure Connections hang without."""
+MEMORY_MB = 2500
+"""It boots in 8 s; the suite takes five minutes on a processor that is only imitated."""
+DONE = "guest: status "
+
+INIT = """#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc none /proc; mount -t sysfs none /sys; mount -t devtmpfs none /dev
+for module in /modules/*.ko; do insmod $module; done
+mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=524288,cache=loose host /host
+mount -t tmpfs -o size=1500m none /rw; mkdir /rw/upper /rw/work
+mount -t overlay -o lowerdir=/host,upperdir=/rw/upper,workdir=/rw/work,xino=off,index=off,metacopy=off none /new
+for one in proc sys dev; do mount --move /$one /new/$one; done
+mkdir -p /new/dev/pts /new/dev/shm; mount -t devpts none /new/dev/pts; mount -t tmpfs none /new/dev/shm
+mount -t tmpfs none /new/run; mkdir -p /new/run/dbus /new/var/lib/bluetooth
+ifconfig lo 127.0.0.1 up
+cp /job /new/run/job
+exec switch_root /new /bin/bash /run/job
+"""
+JOB = """export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TMPDIR=/run PYTHONDONTWRITEBYTECODE=1
+export DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/dbus/system_bus_socket
+dbus-daemon --session --fork --nopidfile --address=$DBUS_SYSTEM_BUS_ADDRESS
+{bluetoothd} -n 2>/run/bluetoothd.log &
+sleep 3
+cd {here} && {command}
+echo; echo "{done}$?"
+echo o > /proc/sysrq-trigger; sleep 60
+"""
+
+
+class Missing(Exception):
+    """What is not here; the message says what to install."""
+
+
+def run(command: list[str], environ: Mapping[str, str] = os.environ) -> int:
+    """Runs `command` in a guest, in this folder, as root; its status, 1 if the guest broke down."""
+    root = _root(environ)
+    qemu = _program(root, "usr/bin/qemu-system-x86_64")
+    version = kernel_version(environ)
+    kernel = root / f"boot/vmlinuz-{version}"
+    libraries = ":".join(str(one) for one in (root / "usr/lib/x86_64-linux-gnu", root / "lib/x86_64-linux-gnu"))
+    env = {**environ, **({} if root == Path("/") else {"LD_LIBRARY_PATH": libraries})}
+    with tempfile.TemporaryDirectory() as folder:
+        initrd = _initrd(Path(folder), root, version, command, env)
+        guest = subprocess.Popen(
+            [
+                *(
+                    str(qemu),
+                    "-M",
+                    "pc,accel=tcg",
+                    "-cpu",
+                    "max",
+                    "-m",
+                    str(MEMORY_MB),
+                    "-nographic",
+                    "-no-reboot",
+                ),
+                *("-L", str(root / "usr/share/qemu"), "-L", str(root / "usr/share/seabios")),
+                *("-kernel", str(kernel), "-initrd", str(initrd), "-append", "console=ttyS0 quiet panic=-1"),
+                *("-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"),
+                *("-device", "virtio-9p-pci,fsdev=host,mount_tag=host", "-nic", "none"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=env,
+        )
+        return _follow(guest)
+
+
+def kernel_version(environ: Mapping[str, str] = os.environ) -> str:
+    """Of the kernel it would run; raises Missing."""
+    boot = _root(environ) / "boot"
+    kernel = max(boot.glob("vmlinuz-*"), default=None)
+    if kernel is None:
+        raise Missing(f"no kernel in {boot}; it takes {PACKAGES}")
+    return kernel.name.removeprefix("vmlinuz-")
+
+
+def _root(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("KANGDOCK_GUEST", "/"))
+
+
+def _follow(guest: "subprocess.Popen[str]") -> int:
+    """Shows what the guest prints; the status it ends with."""
+    assert guest.stdout is not None
+    status = 1
+    try:
+        for line in guest.stdout:
+            if line.startswith(DONE):
+                status = int(line.removeprefix(DONE))
+                break
+            print(f"  {line}", end="", flush=True)
+    finally:
+        guest.kill()
+        guest.wait()
+    return status
+
+
+def _initrd(folder: Path, root: Path, version: str, command: list[str], env: Mapping[str, str]) -> Path:
+    tree = folder / "tree"
+    for name in ("bin", "modules", "host", "rw", "new", "proc", "sys", "dev"):
+        (tree / name).mkdir(parents=True)
+    shutil.copy(_program(root, "bin/busybox"), tree / "bin/busybox")
+    for number, module in enumerate(_modules(root, version, env)):
+        shutil.copy(module, tree / "modules" / f"{number:02}-{module.name}")
+    (tree / "init").write_text(INIT)
+    (tree / "init").chmod(0o755)
+    bluetoothd = _program(root, "usr/libexec/bluetooth/bluetoothd")
+    (tree / "job").write_text(
+        JOB.format(
+            bluetoothd=bluetoothd, here=shlex.quote(str(Path.cwd())), command=shlex.join(command), done=DONE
+        )
+    )
+    names = "\n".join(str(one.relative_to(tree)) for one in sorted(tree.rglob("*")))
+    packed = subprocess.run(
+        [str(_program(root, "bin/cpio")), "-o", "-H", "newc", "--quiet"],
+        input=names.encode(),
+        cwd=tree,
+        env=env,
+        stdout=subprocess.PIPE,
+        check=True,
+    ).stdout
+    initrd = folder / "initrd.gz"
+    initrd.write_bytes(gzip.compress(packed, 1))
+    return initrd
+
+
+def _modules(root: Path, version: str, env: Mapping[str, str]) -> Iterator[Path]:
+    """The modules and what they need, in the order they are loaded."""
+    kmod = str(_program(root, "bin/kmod"))
+    if not (root / "lib/modules" / version / "modules.dep").exists():
+        subprocess.run(["depmod", "-b", str(root), version], executable=kmod, env=env, check=True)
+    found: dict[Path, None] = {}
+    for module in MODULES:
+        told = subprocess.run(
+            ["modprobe", "-d", str(root), "-S", version, "--show-depends", module],
+            executable=kmod,
+            env=env,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,  # what is built into the kernel is no module
+        ).stdout
+        found |= {Path(line.split()[1]): None for line in told.splitlines() if line.startswith("insmod")}
+    return iter(found)
+
+
+def _program(root: Path, path: str) -> Path:
+    for one in (root / path, root / "usr" / path):
+        if one.exists():
+            return one
+    raise Missing(f"no {path} in {root}; it takes {PACKAGES}")
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))
