@@ -31,7 +31,8 @@ from gateway.buffer.opening import LIVE, damaged_folders
 from gateway.buffer.schema import FILE_NAME, OutboxTooNew, connect_to_read, is_sound, version
 from gateway.buffer.schema import VERSION as OUTBOX_VERSION
 from gateway.config import MQTT_PASSWORD, Config, ConfigError, load
-from gateway.drivers import DRIVERS
+from gateway.conversation import Driver
+from gateway.drivers import DRIVERS, NotADriver, known_drivers, recognise
 from gateway.wire import topics
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ LOW_DISK_MB = 500
 """Log files and one software update need about this much."""
 MANY_DEVICES = 500
 """A crowded shop has 200 within reach; BlueZ looks through all it knows at every one it hears."""
-METER_SERVICES = frozenset[str]().union(*(driver.services for driver in DRIVERS))
 
 
 class Verdict(StrEnum):
@@ -243,6 +243,24 @@ def _what_refused(config: Config) -> str:
     )
 
 
+async def drivers(config: Config) -> Line:
+    """Whether other installed packages offer drivers: with one that is none the gateway does not start."""
+    try:
+        known = known_drivers()
+    except NotADriver as error:
+        return _fail("drivers", str(error), "uninstall that package or ask who made it")
+    others = [driver.name for driver in known if driver not in DRIVERS]
+    return _ok("drivers", f"{len(DRIVERS)} of Kangdock" + (f", and {', '.join(others)}" if others else ""))
+
+
+def _usable_drivers() -> Sequence[Driver]:
+    """Those of other packages too, as far as `drivers` has nothing to say against them."""
+    try:
+        return known_drivers()
+    except NotADriver:
+        return DRIVERS
+
+
 async def bluetooth(config: Config) -> Line:
     """Whether BlueZ runs, has the adapter, and the adapter is on and not stuck in a discovery of its own."""
     if not config.ble.enabled:
@@ -286,7 +304,8 @@ def judge_adapters(adapters: Mapping[str, Mapping[str, object]], wanted: str) ->
 def judge_bluez(name: str, discovering: bool, known: "Sequence[Known]", state: str) -> Line:
     """Whether BlueZ sulks. `state` is what the running gateway says of its radio, "" where none runs."""
     bonded = sum(one.paired for one in known)
-    connected = [one for one in known if one.connected and one.services & METER_SERVICES]
+    meters = frozenset[str]().union(*(driver.services for driver in _usable_drivers()))
+    connected = [one for one in known if one.connected and one.services & meters]
     found = f"{name} is on; {bonded} bonded, {len(known)} devices known"
     if state in ("failed", "silent"):
         todo = (
@@ -309,13 +328,12 @@ def judge_bluez(name: str, discovering: bool, known: "Sequence[Known]", state: s
 
 async def serial(config: Config) -> Line:
     """What hangs on the serial ports, and whether this user may open them."""
-    from gateway.drivers import known_drivers, recognise
     from gateway.transports import serial_survey
 
-    drivers = known_drivers()
-    if wrong := serial_survey.unknown_drivers(config.serial, drivers):
+    known = _usable_drivers()
+    if wrong := serial_survey.unknown_drivers(config.serial, known):
         return _fail("serial", wrong[0], "correct this line; `python -m gateway drivers list` names them all")
-    surveyed = await asyncio.to_thread(serial_survey.survey, config.serial, partial(recognise, drivers=drivers))
+    surveyed = await asyncio.to_thread(serial_survey.survey, config.serial, partial(recognise, drivers=known))
     running = await asyncio.to_thread(_healthz, config.screen.host, config.screen.port)
     runs = running.get("gateway") == config.gateway
     verdict, found, todo = serial_survey.judge(surveyed, config.serial, gateway_runs=runs)
@@ -359,6 +377,7 @@ CHECKS: dict[str, Check] = {
     "disk": disk,
     "clock": clock,
     "broker": broker,
+    "drivers": drivers,
     "bluetooth": bluetooth,
     "serial": serial,
     "screen": screen,

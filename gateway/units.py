@@ -36,7 +36,7 @@ FACTORS: dict[str, dict[str, Decimal]] = {
         "mg/dL": 1 / Decimal("88.57"),
     },  # a mean fatty acid, by convention
     "urate_umol_l": {"µmol/L": Decimal(1), "mmol/L": Decimal(1000), "mg/dL": Decimal("59.4849")},  # 168.11 g/mol
-    "weight_kg": {"kg": Decimal(1), "g": Decimal("0.001")},
+    "weight_kg": {"kg": Decimal(1), "g": Decimal("0.001"), "lb": Decimal("0.45359237")},
     "body_temperature_cel": {"°C": Decimal(1), "°F": 5 / Decimal(9)},
     "spo2_percent": {"%": Decimal(1)},
     "hba1c_percent": {"%": Decimal(1), "mmol/mol": Decimal("0.09148")},  # IFCC to NGSP: 0.09148 x + 2.152

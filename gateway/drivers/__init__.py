@@ -108,21 +108,37 @@ DECODERS: Mapping[str, Decoder] = decoders_of(DRIVERS)
 
 
 class NotADriver(Exception):
-    """An installed package offers a driver that is none."""
+    """An installed package offers a driver that is none or could never be used: which package, and why."""
 
 
 def load_installed() -> tuple[Driver, ...]:
-    """Drivers of other installed packages, by name, to stand before DRIVERS; raises NotADriver with its name."""
-    loaded = []
+    """Drivers of other installed packages, by name, to stand before DRIVERS; raises NotADriver."""
+    loaded: list[Driver] = []
     for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
+        which = f"{entry.name} = {entry.value!r} of package {entry.dist.name if entry.dist else 'unknown'}"
         try:
             driver = entry.load()
-        except Exception as error:  # whatever another package does while it is imported
-            raise NotADriver(f"{entry.name} ({entry.value}) cannot be loaded: {error}") from error
+        except (Exception, SystemExit) as error:  # whatever another package does while it is imported
+            raise NotADriver(f"{which} cannot be loaded: {type(error).__name__}: {error}") from error
         if not isinstance(driver, Driver):
-            raise NotADriver(f"{entry.name} ({entry.value}) is a {type(driver).__name__}, not a Driver")
+            raise NotADriver(f"{which} is a {type(driver).__name__}, not a Driver")
+        if wrong := _unusable(driver, (*loaded, *DRIVERS)):
+            raise NotADriver(f"{which} {wrong}")
         loaded.append(driver)
     return tuple(loaded)
+
+
+def _unusable(driver: Driver, others: Sequence[Driver]) -> str:
+    """Why `driver` would never meet a meter, or be mistaken for one of `others`; "" where nothing is wrong."""
+    if driver.transport not in ("ble", "serial"):
+        return f"has the transport {driver.transport!r}, not ble or serial"
+    if driver.transport == "ble" and not (driver.services or driver.names):
+        return "has neither services nor names: the scanner would never see its meters"
+    if any(service != service.lower() for service in driver.services):
+        return "has services in capitals: the scanner would never see its meters"
+    if any(driver.name == other.name for other in others):  # a journal names the driver it is read again with
+        return f"is called {driver.name!r}, as another driver is"
+    return ""
 
 
 def known_drivers() -> tuple[Driver, ...]:

@@ -80,7 +80,8 @@ def test_a_gateway_that_lacks_nothing_is_well(tmp_path: Path, strict: Broker, ca
     (tmp_path / "data").mkdir()
     status, lines = consult(config(tmp_path, strict.port), capsys)
     assert {check: line["verdict"] for check, line in lines.items()} == dict.fromkeys(
-        ("config", "data", "outbox", "disk", "clock", "broker", "bluetooth", "serial", "screen"), Verdict.OK
+        ("config", "data", "outbox", "disk", "clock", "broker", "drivers", "bluetooth", "serial", "screen"),
+        Verdict.OK,
     )
     assert status == 0
 

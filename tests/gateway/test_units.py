@@ -25,6 +25,7 @@ from gateway.wire.vocabulary import QUANTITIES
         ("body_temperature_cel", "98.6", "°F", "37.0"),
         ("body_temperature_cel", "99.05", "°F", "37.3"),  # exactly 37.25
         ("body_temperature_cel", "37.25", "°C", "37.3"),
+        ("weight_kg", "135.0", "lb", "61.2"),  # 61.235
         ("hba1c_percent", "48", "mmol/mol", "6.5"),  # the two limits every guideline gives in both units
         ("hba1c_percent", "53", "mmol/mol", "7.0"),
     ],

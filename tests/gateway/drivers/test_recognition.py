@@ -1,12 +1,9 @@
-"""Whose meter is it? And drivers that come in packages of their own."""
-
-from importlib.metadata import EntryPoint
+"""Whose meter is it?"""
 
 import pytest
 
-from gateway import drivers
-from gateway.conversation import Driver, Sighting
-from gateway.drivers import DECODERS, DRIVERS, NotADriver, load_installed, recognise
+from gateway.conversation import Sighting
+from gateway.drivers import DECODERS, DRIVERS, recognise
 
 
 def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sighting:
@@ -99,22 +96,3 @@ def test_every_driver_says_where_it_comes_from_and_what_proves_it() -> None:
         assert driver.services or driver.transport != "ble", "the scanner would never see it"
         assert driver.decoders.keys() <= DECODERS.keys()
     assert len({driver.name for driver in DRIVERS}) == len(DRIVERS)
-
-
-def _install(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    entry = EntryPoint(name="acme", value=value, group=drivers.ENTRY_POINTS)
-    monkeypatch.setattr(drivers, "entry_points", lambda group: [entry] if group == drivers.ENTRY_POINTS else [])
-
-
-def test_a_driver_of_another_package_comes_before_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    _install(monkeypatch, "gateway.drivers.ble_glucose:DRIVER")
-    installed = load_installed()
-    assert [type(driver) for driver in installed] == [Driver]
-    assert recognise(_sighting("1808", name="acme"), installed + DRIVERS) is installed[0]
-
-
-@pytest.mark.parametrize("value", ["nowhere.to.be.found:DRIVER", "gateway.drivers.ble_glucose:talk"])
-def test_a_package_that_offers_no_driver_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    _install(monkeypatch, value)
-    with pytest.raises(NotADriver, match="acme"):
-        load_installed()
