@@ -6,6 +6,7 @@ const SILENT_MS = 40000; // The gateway speaks at least every 15 s; after two mi
 const ANSWER_MS = 10000; // A form that is not answered by then was not taken.
 const BUSY_MS = 400; // Nobody notices less; a phone tail is looked up in up to three seconds.
 const PRESS_MS = 1500; // No finger rests longer on a button, and an emergency may be waiting.
+const UNTOUCHED_MS = 60000; // A value's minute; then the slip and the meters give the screen back to the dock.
 const MM_PER_PX = 25.4 / 96;
 const page = document.body.dataset;
 const board = document.getElementById("board");
@@ -16,6 +17,7 @@ const answer = document.getElementById("answer");
 let events;
 let heard = performance.now();
 let ahead = Number(page.now) - performance.now(); // The gateway's clock; this browser's own may be wrong.
+let touched = performance.now();
 let sending = Promise.resolve();
 let pressed = false; // A finger is down: what it touches must not be changed under it.
 let next = ""; // what came meanwhile
@@ -193,8 +195,17 @@ window.addEventListener("beforeprint", () => {
   document.adoptedStyleSheets = [sheet];
 });
 
+for (const touch of ["pointerdown", "keydown"]) {
+  document.addEventListener(touch, () => {
+    touched = performance.now();
+  });
+}
 setInterval(() => {
   countDown();
+  if (page.page !== "dock" && performance.now() - touched > UNTOUCHED_MS) {
+    touched = performance.now();
+    location.replace(page.dock);
+  }
   if (performance.now() - heard < SILENT_MS) return;
   // Without the gateway nobody clears the value: then this page does, for the next in the queue.
   away.hidden = false;

@@ -30,13 +30,24 @@ expect.set_options(timeout=WITHIN_MS)
 
 @contextmanager
 def looking(
-    browser: Browser, served: Served, address: str = "/dock", size: tuple[int, int] = COUNTER
+    browser: Browser,
+    served: Served,
+    address: str = "/dock",
+    size: tuple[int, int] = COUNTER,
+    *,
+    clocked: bool = False,
 ) -> Iterator[Page]:
-    """A page on this counter; a script that failed, or one that the page's policy stopped, fails the test."""
+    """A page on this counter; a script that failed, or one that the page's policy stopped, fails the test.
+
+    `clocked`: the page's own clock stands still until `page.clock` is told to go on.
+    """
     width, height = size
     context = browser.new_context(viewport={"width": width, "height": height}, locale="zh-CN")
     context.set_default_timeout(WITHIN_MS)
     page = context.new_page()
+    if clocked:
+        page.clock.install(time=0)
+        page.clock.pause_at(1000)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda said: faults.append(said.text) if "Content Security" in said.text else None)

@@ -86,6 +86,19 @@ def test_the_value_clears_after_a_minute(browser: Browser, served: Served):
         expect(page.locator(".tiles li")).to_have_count(1)
 
 
+def test_without_a_gateway_the_page_itself_clears_the_value(browser: Browser, served: Served):
+    counter = served.counter
+    with looking(browser, served, clocked=True) as page:
+        served.do(lambda: counter.board.saved(reading(Kind.BLOOD_PRESSURE)))
+        expect(page.locator(".digits")).to_have_text("142/91")
+        expect(page.locator("#away")).to_be_hidden()
+        page.clock.fast_forward(41_000)  # and the gateway says nothing
+        expect(page.locator(".digits")).to_have_count(0)
+        expect(page.locator("#away")).to_be_visible()
+        served.do(counter.board.changed)
+        expect(page.locator("#away")).to_be_hidden()
+
+
 def test_with_the_cloud_down_staff_see_what_waits(browser: Browser, served: Served):
     counter = served.counter
     with looking(browser, served) as page:

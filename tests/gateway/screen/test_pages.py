@@ -115,3 +115,17 @@ def test_back_from_the_slip_by_keyboard(browser: Browser, served: Served):
         page.keyboard.press("Enter")
         arrived(page, "/dock?slot=counter-1")
         expect(page.locator("#visitor")).to_have_text("1042")
+
+
+def test_a_slip_nobody_touches_gives_the_screen_back_to_the_dock(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: slip(counter))
+    with looking(browser, served, "/slip?slot=counter-1", clocked=True) as page:
+        page.clock.fast_forward(35_000)
+        page.keyboard.press("Shift")
+        served.do(lambda: sugar(counter, "7.1"))
+        expect(page.locator("#paper section")).to_have_count(6)
+        page.clock.fast_forward(35_000)
+        expect(page.locator("#paper section")).to_have_count(6)
+        page.clock.fast_forward(30_000)
+        arrived(page, "/dock?slot=counter-1")
