@@ -45,7 +45,8 @@ dbus-daemon --session --fork --nopidfile --address=$DBUS_SYSTEM_BUS_ADDRESS
 {bluetoothd} -n 2>/run/bluetoothd.log &
 sleep 3
 cd {here} && {command}
-echo; echo "{done}$?"
+status=$?
+echo; echo "{done}$status"
 echo o > /proc/sysrq-trigger; sleep 60
 """
 

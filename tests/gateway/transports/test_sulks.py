@@ -24,7 +24,7 @@ from gateway.transports.bluez import (
     unneeded,
 )
 from gateway.transports.bluez import Bluez as Adapter
-from tests.gateway.transports.rig import WITHIN_S, glucose_meter, pressure_cuff
+from tests.gateway.transports.rig import SOON_S, WITHIN_S, glucose_meter, pressure_cuff
 
 GLUCOSE = "dev_C4_5E_00_00_00_01"
 CUFF = "dev_C4_5E_00_00_00_02"
@@ -177,7 +177,7 @@ def test_an_attempt_a_killed_program_began_is_ended_and_the_meter_is_read(bench_
 
 def test_what_was_not_heard_for_a_day_is_forgotten_and_a_bond_never(bench_of, monkeypatch):
     monkeypatch.setattr("gateway.transports.ble.TIDY_EVERY_S", 0.05)
-    monkeypatch.setattr("gateway.transports.bluez.UNHEARD_FOR_S", 0.3)
+    monkeypatch.setattr("gateway.transports.bluez.UNHEARD_FOR_S", SOON_S)
 
     async def scenario():
         async with bench_of(glucose_meter(), pressure_cuff(security=Security.JUST_WORKS)) as bench:
