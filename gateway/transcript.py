@@ -24,6 +24,7 @@ One file is test case, simulator script, bug report and documentation at once. I
     . silence
     = garbled racp_no_answer
 
+A header `# waited: yes` says that the meter spoke before anybody listened.
 `>` the driver, `<` the device, `=` what is brought home, `.` silence, refusal or loss. A driver's waits are not
 written: what comes next answers them. `-` stands for the one channel of a serial line; text in quotes is its UTF-8
 bytes; `write!` asks for no acknowledgement. `= refused ...`, `= garbled ...` or `= lost` is how it ended badly.
@@ -43,6 +44,7 @@ from gateway.conversation import (
     Done,
     Driver,
     Emit,
+    Garbled,
     Lost,
     Note,
     Read,
@@ -63,6 +65,7 @@ from gateway.transcript_text import (
     parse,
     record_text,
 )
+from gateway.vouch import check
 
 
 class Mismatch(AssertionError):
@@ -109,6 +112,10 @@ def play(transcript: Transcript, driver: Driver) -> Played:
 def _answer(action: Action, script: "_Script", played: Played) -> Answer:
     match action:
         case Emit(record):
+            try:
+                check(record)
+            except Garbled as garbled:  # in a store it would end the conversation
+                raise Mismatch(f"the driver brought what no reading can be made of: {garbled.error}") from None
             script.expect("=", record_text(record), "the driver brought")
             played.records.append(record)
             return Done()

@@ -48,7 +48,7 @@ def vouch(record: Record, circumstances: Circumstances) -> Reading:
     Numbers that cannot be true are kept, with quality `rejected`. Raises Garbled (`incomplete_record`,
     `unknown_quantity`, `not_a_number`) for a record no reading can be made of; drivers do not emit such.
     """
-    _check(record)
+    check(record)
     values = {name: rounded(name, value) for name, value in record.values.items()}
     quality, why = plausibility(values)
     key = record.key or f"{circumstances.conversation}/{circumstances.arrival}"
@@ -166,8 +166,9 @@ def plausibility(values: Mapping[str, Decimal]) -> tuple[Quality, tuple[str, ...
     return Quality.FLAGGED if unusual else Quality.PLAUSIBLE, why
 
 
-def _check(record: Record) -> None:
-    """Raises Garbled where the cloud would have to set the reading aside: better known here, beside the meter."""
+def check(record: Record) -> None:
+    """Raises Garbled (`incomplete_record`, `unknown_quantity`) where the cloud would set the reading aside:
+    better known here, beside the meter."""
     info = KINDS[record.kind]
     present = record.values.keys() | record.off_scale.keys()
     if not present.issubset(info.quantities):

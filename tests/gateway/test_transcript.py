@@ -1,13 +1,17 @@
 """`python -m gateway replay`, and what it says when a transcript and a driver disagree."""
 
 import json
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from gateway.conversation import Record, emit
 from gateway.drivers import ble_glucose
 from gateway.transcript import Mismatch, main_replay, play
-from gateway.transcript_text import Malformed, parse
+from gateway.transcript_text import Malformed, parse, record_text
+from gateway.wire.vocabulary import Kind
 
 TRANSCRIPTS = Path(__file__).parent / "drivers" / "transcripts"
 HAPPY = TRANSCRIPTS / "ble.glucose" / "happy_path.txt"
@@ -48,6 +52,22 @@ def test_a_driver_that_goes_on_too_long_is_told_so() -> None:
     head = HAPPY.read_text("utf-8").partition("> subscribe")[0]
     with pytest.raises(Mismatch, match="after the last line the driver said: > subscribe 2a18"):
         play(parse(head), ble_glucose.DRIVER)
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        (Record(kind=Kind.BODY_WEIGHT, key="1"), "incomplete_record"),
+        (Record(kind=Kind.BODY_WEIGHT, key="1", values={"bmi": Decimal(23)}), "unknown_quantity"),
+    ],
+)
+def test_a_driver_that_brings_what_no_reading_can_be_made_of_is_told_so(record: Record, why: str) -> None:
+    driver = replace(ble_glucose.DRIVER, talk=lambda context: emit(record))
+    transcript = parse(
+        f"# driver: ble.acme.scale\n# received: 2026-03-02T09:32:00+08:00\n= {record_text(record)}\n"
+    )
+    with pytest.raises(Mismatch, match=why):
+        play(parse(f"{head}= {record_text(record)}\n"), driver)
 
 
 @pytest.mark.parametrize(
