@@ -63,9 +63,7 @@ def test_a_driver_that_goes_on_too_long_is_told_so() -> None:
 )
 def test_a_driver_that_brings_what_no_reading_can_be_made_of_is_told_so(record: Record, why: str) -> None:
     driver = replace(ble_glucose.DRIVER, talk=lambda context: emit(record))
-    transcript = parse(
-        f"# driver: ble.acme.scale\n# received: 2026-03-02T09:32:00+08:00\n= {record_text(record)}\n"
-    )
+    head = "# driver: ble.acme.scale\n# received: 2026-03-02T09:32:00+08:00\n"
     with pytest.raises(Mismatch, match=why):
         play(parse(f"{head}= {record_text(record)}\n"), driver)
 
