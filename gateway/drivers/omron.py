@@ -24,6 +24,7 @@ from gateway.conversation import (
 )
 from gateway.drivers import omron_frames as frames
 from gateway.drivers.ble_common import bond, introduce, subscribe_if_there
+from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, counted, next_frame
 from gateway.drivers.omron_frames import RECORD_BYTES, Packet, Stored
 from gateway.units import canonical
@@ -93,6 +94,7 @@ def record_of(it: Stored) -> Record:
         values={name: canonical(name, Decimal(number), unit) for name, (number, unit) in values.items()},
         shown=tuple(Shown(quantity=name, value=str(number), unit=unit) for name, (number, unit) in values.items()),
         device_time=it.time,
+        time_step_s=step_s(it.time),
         flags=("irregular_pulse",) * it.irregular + ("body_movement",) * it.movement,
     )
 
