@@ -3,11 +3,13 @@
 Pure. What is to be asked, averaged and warned of is `gateway.counter`'s; how it looks is the templates'.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
+from gateway import repeats
 from gateway.clinical import Severity, words
 from gateway.counter import (
     MEALS,
@@ -25,6 +27,7 @@ from gateway.counter import (
 )
 from gateway.screen.values import Figure, figures, pressure, taken
 from gateway.screen.wording import Wording
+from gateway.wire.messages import Reading
 from gateway.wire.vocabulary import QUANTITIES, Kind
 from gateway.wire.vocabulary import Meal as MealWord
 
@@ -86,6 +89,7 @@ class Row:
     number: int
     at: str
     figure: Figure
+    left_out: bool  # there is a mean, and it is not in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,24 +165,33 @@ def ask(counter: Counter, shown: UUID | None, now: datetime, wording: Wording) -
 
 def pressures(counter: Counter, now: datetime, wording: Wording) -> tuple[Row, ...]:
     """The blood pressures of this visit so far, oldest first; nothing while there is only one."""
+    visit = counter.visit
+    if visit is None:
+        return ()
     several = [
-        one
+        one.reading
         for one in counter.readings
-        if one.reading.kind is Kind.BLOOD_PRESSURE and counter.visit and of_visit(one.reading, counter.visit)
+        if one.reading.kind is Kind.BLOOD_PRESSURE and of_visit(one.reading, visit)
     ]
     if len(several) < 2:
         return ()
-    return tuple(_row(number, one, now, wording) for number, one in enumerate(several, start=1))
+    meant = _meant(several, counter.average)
+    return tuple(
+        Row(
+            number=number,
+            at=taken(reading, now, wording),
+            figure=figures(reading, wording)[0][0],
+            left_out=reading.id not in meant,
+        )
+        for number, reading in enumerate(several, start=1)
+    )
 
 
-def averaged(average: Average | None, rows: tuple[Row, ...], wording: Wording) -> Averaged | None:
+def averaged(average: Average | None, wording: Wording) -> Averaged | None:
     """The average, and how it was made."""
     if average is None:
         return None
     _ = wording.say
-    how = _("Mean of {of} measurements").format(of=average.of)
-    if average.of < len(rows):
-        how = _("Mean of the last {of} of {all} measurements").format(of=average.of, all=len(rows))
     pulse = QUANTITIES["pulse_per_min"]
     return Averaged(
         figure=pressure([average.systolic_mmhg, average.diastolic_mmhg], wording),
@@ -186,7 +199,7 @@ def averaged(average: Average | None, rows: tuple[Row, ...], wording: Wording) -
         if average.pulse_per_min is None
         else f"{pulse.zh if wording.chinese else pulse.en} {pulse.rounded(average.pulse_per_min)} "
         f"{wording.unit(pulse.unit)}",
-        how=how,
+        how=_("Mean of {of} measurements").format(of=average.of),
     )
 
 
@@ -258,6 +271,10 @@ def _buttons(question: Meal | Symptoms, wording: Wording) -> tuple[Button, ...]:
     )
 
 
-def _row(number: int, judged: Judged, now: datetime, wording: Wording) -> Row:
-    (figure, *_rest), _beside = figures(judged.reading, wording)
-    return Row(number=number, at=taken(judged.reading, now, wording), figure=figure)
+def _meant(pressures: Sequence[Reading], average: Average | None) -> frozenset[UUID]:
+    """The readings in the mean; all of them while there is none. Which belong together is `gateway.repeats`'."""
+    if average is None:
+        return frozenset(reading.id for reading in pressures)
+    sitting = [reading for _at, reading in repeats.sitting([(moment(one), one) for one in pressures])]
+    whole = [one for one in sitting if repeats.HIGH_MMHG.keys() <= one.values.keys()]
+    return frozenset(one.id for one in whole[-average.of :])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.counter import Counter, Judged, of_visit
-from gateway.screen.asking import averaged, pressures, urged
+from gateway.screen.asking import averaged, urged
 from gateway.screen.values import Figure, figures, taken
 from gateway.screen.wording import Wording
 from gateway.wire.vocabulary import Kind
@@ -54,7 +54,7 @@ def slip(counter: Counter, now: datetime, wording: Wording) -> Slip | None:
     return Slip(
         title=_("Results"),
         when=(now + wording.local).strftime("%Y-%m-%d %H:%M"),
-        results=(*_mean(counter, now, wording), *results),
+        results=(*_mean(counter, wording), *results),
         footer=_("For information. It does not replace a doctor's diagnosis."),
     )
 
@@ -73,10 +73,10 @@ def _result(judged: Judged, now: datetime, wording: Wording) -> Result:
     )
 
 
-def _mean(counter: Counter, now: datetime, wording: Wording) -> tuple[Result, ...]:
+def _mean(counter: Counter, wording: Wording) -> tuple[Result, ...]:
     """The mean stands first: it is the pressure that counts."""
     _ = wording.say
-    mean = averaged(counter.average, pressures(counter, now, wording), wording)
+    mean = averaged(counter.average, wording)
     return () if mean is None else (Result(title=_("Mean blood pressure"), at=mean.how, figures=(mean.figure,)),)
 
 

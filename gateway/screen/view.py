@@ -105,7 +105,7 @@ def view(snapshot: Snapshot, counter: Counter, who: Who, wording: Wording) -> Vi
         stated=stated(judged, wording) if judged else "",
         urged=urged(judged, wording) if judged else "",
         rows=rows,
-        average=averaged(counter.average, rows, wording) if measured else None,
+        average=averaged(counter.average, wording) if measured else None,
         ask=ask(counter, last.reading.id if last else None, now, wording),
         card=card(counter.first_aid, wording),
         visit=_visitor(snapshot.visit, who.tail_of(snapshot.visit), wording) if snapshot.visit else None,

@@ -209,7 +209,8 @@ setInterval(() => {
   if (performance.now() - heard < SILENT_MS) return;
   // Without the gateway nobody clears the value: then this page does, for the next in the queue.
   away.hidden = false;
-  for (const one of board.querySelectorAll("#value, .card .seen, #paper, #qr")) one.remove();
+  for (const one of board.querySelectorAll("#value, .card .seen, #paper, #qr, #who")) one.remove();
+  board.dataset.html = ""; // What comes when the gateway is back is shown, even if it is the same.
 }, 250);
 code.focus();
 countDown();

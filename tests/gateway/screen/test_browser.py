@@ -97,6 +97,7 @@ def test_without_a_gateway_the_page_itself_clears_the_value(browser: Browser, se
         expect(page.locator("#away")).to_be_visible()
         served.do(counter.board.changed)
         expect(page.locator("#away")).to_be_hidden()
+        expect(page.locator(".digits")).to_have_text("142/91")
 
 
 def test_with_the_cloud_down_staff_see_what_waits(browser: Browser, served: Served):

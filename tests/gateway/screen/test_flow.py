@@ -7,7 +7,7 @@ from decimal import Decimal
 from playwright.sync_api import Browser, expect
 
 from gateway.wire.messages import Asked
-from gateway.wire.vocabulary import Kind
+from gateway.wire.vocabulary import Kind, Meal
 from tests.gateway.screen.browsing import arrived, follow, live, looking, scan
 from tests.gateway.screen.counter import Served
 from tests.gateway.screen.scenes import (
@@ -77,6 +77,22 @@ def test_a_high_pressure_rests_is_measured_again_a_third_time_and_averaged(brows
         expect(page.locator(".digits")).to_have_text("144/91")
         expect(page.locator(".rows b")).to_have_text(["152/96", "138/88", "142/90"])
         expect(page.locator(".rows .how")).to_contain_text("3次测量的平均值")
+
+
+def test_a_pressure_measured_before_the_rest_was_over_is_listed_and_not_in_the_mean(
+    browser: Browser, served: Served
+):
+    counter = served.counter
+    served.do(lambda: rest(counter))
+    served.do(lambda: pressure(counter, 180, 100))
+    served.do(lambda: counter.later(minutes=5))
+    served.do(lambda: pressure(counter, 148, 92))
+    with looking(browser, served) as page:
+        expect(page.locator(".digits")).to_have_text("150/94")
+        expect(page.locator(".rows b")).to_have_text(["152/96", "180/100", "148/92"])
+        expect(page.locator(".rows .left-out")).to_have_count(1)
+        expect(page.locator(".rows .left-out")).to_contain_text("180/100")
+        expect(page.locator(".rows .left-out")).to_contain_text("未计入")
 
 
 def test_a_rest_survives_a_reload_of_the_page(browser: Browser, served: Served):
@@ -179,6 +195,16 @@ def test_the_card_stays_while_its_value_goes(browser: Browser, served: Served):
     with looking(browser, served) as page:
         expect(page.locator(".card .seen")).to_be_visible()
         served.do(lambda: counter.later(seconds=61))
+        expect(page.locator(".card .seen")).to_have_count(0)
+        expect(page.locator(".card li")).to_have_count(5)
+
+
+def test_the_card_shows_no_other_value_than_its_own(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: emergency(counter))
+    with looking(browser, served) as page:
+        expect(page.locator(".card .seen b")).to_have_text("232/141")
+        served.do(lambda: sugar(counter, "5.5", meal=Meal.FASTING))
         expect(page.locator(".card .seen")).to_have_count(0)
         expect(page.locator(".card li")).to_have_count(5)
 
