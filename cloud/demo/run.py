@@ -6,7 +6,9 @@ with virtual meters, and starts again what dies. What a chain looks like is `peo
 
 import argparse
 import fcntl
+import hashlib
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -99,6 +101,8 @@ def _demo(choices: Choices, stop: threading.Event) -> None:
     if stopped:
         _say(f"stopped {stopped} processes that an earlier demo left behind")
     _ports_free(choices)
+    if forget_another_schema(choices.directory):
+        _say("the chain that was here was made by another version; a new one is made")
     running: list[Server] = []
     try:
         for server in _servers(choices):
@@ -114,6 +118,25 @@ def _demo(choices: Choices, stop: threading.Event) -> None:
         _watch(running, stop)
     finally:
         _end(running)
+
+
+def forget_another_schema(directory: Path) -> bool:
+    """Removes a demo whose tables were made by other migrations than today's; whether there was one.
+
+    Until the first release a migration may be edited, and the demo's readings are play-acting.
+    """
+    migrations = sorted((Path(db.__file__).parent / "migrations" / "versions").glob("*.py"))
+    today = hashlib.sha256(b"".join(file.read_bytes() for file in migrations)).hexdigest()
+    mark = directory / "schema"
+    other = (directory / "postgres").exists() and not (mark.exists() and mark.read_text() == today)
+    if other:
+        for one in directory.iterdir():
+            if one.is_dir():
+                shutil.rmtree(one)
+            elif one.name != "lock":
+                one.unlink()
+    mark.write_text(today)
+    return other
 
 
 def _servers(choices: Choices) -> Iterator[Server]:

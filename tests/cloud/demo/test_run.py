@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud.demo import run
 from cloud.demo.debian import find
 from cloud.demo.processes import leftovers
 from cloud.demo.servers import free_port
@@ -143,3 +144,14 @@ def test_a_second_demo_in_the_same_place_is_turned_away(tmp_path: Path) -> None:
         )
     assert done.returncode == 1
     assert "running here already" in done.stderr
+
+
+def test_a_demo_made_by_other_migrations_is_forgotten_and_one_made_by_todays_is_kept(tmp_path: Path):
+    (tmp_path / "lock").touch()
+    assert not run.forget_another_schema(tmp_path)
+    (tmp_path / "postgres").mkdir()
+    assert not run.forget_another_schema(tmp_path)
+    (tmp_path / "schema").write_text("of another version")
+    (tmp_path / "gw-n01.cards").touch()
+    assert run.forget_another_schema(tmp_path)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["lock", "schema"]
