@@ -58,7 +58,7 @@ name = "counter-1"
 label = "{label}"
 
 [virtual]
-meters = ["pressure", "glucose", "pressure"]
+meters = ["pressure", "glucose", "sinocare", "taidoc", "three_in_one"]
 cards = "{cards}"
 pace_s = {pace_s}
 seed = {seed}
