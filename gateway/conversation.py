@@ -35,6 +35,7 @@ class Sighting:
     usb_id: str = ""  # "1a86:7523"
     driver: str = ""  # named in the settings, for a line that does not tell what hangs on it
     calling: bool = False  # bytes are waiting already: this meter must not be kept waiting
+    waited: bool = False  # some of them were said before anybody listened: nobody knows when
     rssi: int | None = None
 
 

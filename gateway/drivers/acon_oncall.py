@@ -27,6 +27,7 @@ from gateway.conversation import (
     write,
 )
 from gateway.drivers.ble_common import NoReading, bond, introduce
+from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, next_frame
 from gateway.units import canonical
 from gateway.wire.messages import Shown
@@ -109,6 +110,7 @@ def record_of(it: "Result") -> Record:
         off_scale={} if beyond is None else {QUANTITY: beyond},
         shown=() if beyond is not None else (Shown(quantity=QUANTITY, value=str(number), unit="mg/dL"),),
         device_time=it.time,
+        time_step_s=step_s(it.time),
     )
 
 

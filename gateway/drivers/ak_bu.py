@@ -24,6 +24,7 @@ from gateway.conversation import (
     note,
 )
 from gateway.drivers.ble_common import NoReading
+from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, ending, next_frame
 from gateway.units import canonical
 from gateway.wire.messages import Shown
@@ -102,6 +103,7 @@ def records_of(slip: "Slip") -> Iterator[Record | NoReading]:
                 if r.value is not None
             ),
             device_time=slip.taken_at,
+            time_step_s=step_s(slip.taken_at),
             flags=tuple(f"{q.removesuffix('_mmol_l')}_not_computed" for q, r in found.items() if r.value is None),
         )
 

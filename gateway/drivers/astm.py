@@ -7,7 +7,7 @@ sends it again. Frames and records are `astm_frames`'.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from gateway.conversation import (
@@ -25,18 +25,17 @@ from gateway.conversation import (
 )
 from gateway.drivers.astm_frames import DECODERS, Order, Receiver, Row, cut, messages_in, orders_in, rows_of
 from gateway.drivers.ble_common import NoReading
+from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, next_frame
 from gateway.units import canonical
 from gateway.wire.messages import Purpose, Shown
 from gateway.wire.vocabulary import QUANTITIES, Kind, OffScale
 
+A_DAY_S = 24 * 60 * 60
 RECEIVER_TIMEOUT_S = 30.0
 """E1381: a receiver that has waited so long for a frame gives the transfer up."""
 QUIET_S = 5.0
 """Between transfers: several messages follow each other at once; after this the conversation is over."""
-CLOCK_AGREES = timedelta(minutes=2)
-"""A message's time this near to ours shows that the analyser's clock is right. One that differs shows nothing: a
-message may have waited in the analyser for hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +142,7 @@ def talk(context: Context) -> Talk:
         if heard.error:
             yield from note("error", heard.error)
         if heard.message:
-            yield from _take(heard.message, context)
+            yield from _take(heard.message)
         if heard.reply:
             yield from write("", heard.reply)
     if pieces.skipped > noted:
@@ -152,22 +151,22 @@ def talk(context: Context) -> Talk:
         yield from note("error", "message_cut_off")
 
 
-def _take(message: bytes, context: Context) -> Step[None]:
+def _take(message: bytes) -> Step[None]:
     """Emits all that is in the records of a message, or of several."""
     try:
         for rows in messages_in(rows_of(message)):
-            yield from _take_one(rows, context)
+            yield from _take_one(rows)
     except Garbled as garbled:
         yield from note("error", f"garbled_{garbled.error}")
 
 
-def _take_one(rows: list[Row], context: Context) -> Step[None]:
+def _take_one(rows: list[Row]) -> Step[None]:
     header = rows[0] if rows else None
     if header is None or header.kind != "H":
         yield from note("error", "no_header")
         return
     analyser = next((each for each in ANALYSERS if each.sender.match(header.raw(5))), None)
-    yield from _introduce(header, analyser, context)
+    yield from _introduce(header, analyser)
     if rows[-1].kind == "L" and rows[-1].field(3).strip() in ABORTED:
         yield from note("error", "message_aborted")
         return
@@ -183,7 +182,7 @@ def _take_one(rows: list[Row], context: Context) -> Step[None]:
             yield from note("error", why)
 
 
-def _introduce(header: Row, analyser: Analyser | None, context: Context) -> Step[None]:
+def _introduce(header: Row, analyser: Analyser | None) -> Step[None]:
     if analyser is None:
         return
     yield from note("maker", analyser.maker)
@@ -191,9 +190,6 @@ def _introduce(header: Row, analyser: Analyser | None, context: Context) -> Step
     for what, at in (("serial", analyser.serial_at), ("firmware", analyser.firmware_at)):
         if at and (said := header.component(5, at)):
             yield from note(what, said)
-    clock = time_of(header.field(14))
-    if clock is not None and abs(clock - context.local_now()) <= CLOCK_AGREES:
-        yield from note("clock", clock.isoformat())
 
 
 def records_of(order: Order, header: Row, analyser: Analyser | None) -> Iterator[Record | NoReading]:
@@ -242,12 +238,14 @@ def record_of(results: list["Result"], order: Order, header: Row) -> Record | No
     if not values and not off_scale:
         return NoReading(why="no_value")
     taken = max((each.time for each in results), default="")
-    device_time = time_of(taken)
+    # A message may have waited in the analyser: what says no time is at the latest of when the message was made.
+    when = taken or order.row.field(23).strip() or header.field(14).strip()
+    device_time = time_of(when)
     is_control = "Q" in (header.field(12).strip(), order.row.field(12).strip()) or _is_control(order.row)
     flags = [f"{each.quantity.rsplit('_mmol', 1)[0]}_not_computed" for each in results if not each.says_something]
     flags += ["result_ambiguous"] if any("!" in each.row.repeats(7) for each in results) else []
     flags += ["corrected"] if any(each.row.field(9).strip() == "C" for each in results) else []
-    flags += ["time_fault"] if taken and device_time is None else []
+    flags += ["time_fault"] if when and device_time is None else []
     return Record(
         kind=_kind(each.quantity for each in results),
         key=key_of(order, header, results, taken),
@@ -259,6 +257,7 @@ def record_of(results: list["Result"], order: Order, header: Row) -> Record | No
             if number is not None
         ),
         device_time=device_time,
+        time_step_s=A_DAY_S if len(when) == len("yyyymmdd") else step_s(device_time),
         purpose=Purpose.CONTROL if is_control else Purpose.PATIENT,
         flags=tuple(flags),
     )

@@ -24,6 +24,7 @@ from gateway.conversation import (
 )
 from gateway.drivers import benecheck_frames as frames
 from gateway.drivers.ble_common import NoReading, bond, introduce
+from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, next_frame
 from gateway.units import canonical
 from gateway.wire.messages import Shown
@@ -233,6 +234,7 @@ def record_of(it: frames.Result, *, number: int = 1) -> Record | NoReading:
         values={quantity: canonical(quantity, value, "mg/dL")},
         shown=(Shown(quantity=quantity, value=str(value), unit="mg/dL"),),
         device_time=it.time,
+        time_step_s=step_s(it.time),
     )
 
 

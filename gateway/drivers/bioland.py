@@ -11,6 +11,7 @@ from gateway.drivers import bioland_frames as frames
 from gateway.drivers.bioland_frames import Frame, GlucoseRecord
 from gateway.drivers.ble_common import NoReading, introduce
 from gateway.drivers.ble_line import Line, open_line, say
+from gateway.drivers.ble_time import step_s
 from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
 from gateway.drivers.framing import Framer, next_frame
 from gateway.units import canonical
@@ -65,15 +66,18 @@ class _Meter:
     def __init__(self, line: Line, now: datetime, *, known: bool) -> None:
         self._line = line
         self._now = now
+        self._set_to: datetime | None = None
         self._known = known  # its serial number is, from device information
         self._framer = Framer(frames.cut)
         self._skipped = 0
-        self._counting = False  # a countdown was seen: the next record is of this moment
+        self._asking = False  # a record may be the answer to a question, and of any time
+        self._counting = False  # a countdown was seen since: the next record is of this moment
         self._glucose = True
         self.told = False
 
     def ask_all(self) -> Step[None]:
         """Who it is, then record after record; the next only when the last is on disk."""
+        self._asking = True
         yield from say(self._line, frames.handshake())
         yield from self._next(ANSWER_TIMEOUT_S)
         answered = yield from self._ask(frames.INFO)
@@ -89,9 +93,11 @@ class _Meter:
                 break
         if answered is not None:
             yield from note("clock_set", self._now.isoformat())
+            self._set_to = self._now
 
     def listen(self) -> Step[None]:
         """Until nothing more comes."""
+        self._asking = self._counting = False
         while (yield from self._next(IDLE_TIMEOUT_S if self.told else FIRST_TIMEOUT_S)) is not None:
             pass
 
@@ -125,7 +131,7 @@ class _Meter:
 
     def _take(self, it: Frame) -> Step[None]:
         if it.category == frames.COUNTDOWN:
-            self._counting = True
+            self._counting = not self._asking
         elif it.category == frames.INFO:
             yield from self._introduce(it)
         elif it.category == frames.RECORD:
@@ -156,18 +162,18 @@ class _Meter:
         if measured is None or not self._glucose:
             yield from note("error", "unknown_layout")
             return
-        made = record_of(measured)
+        # The answer to the last question may come late, behind a countdown: it is of before the clock was set.
+        is_late = self._set_to is not None and measured.time < self._set_to.replace(second=0, microsecond=0)
+        made = record_of(measured, live=just_now and not is_late)
         match made:
             case NoReading(why=why):
                 yield from note("error", why)
             case Record():
-                if just_now:  # taken this very moment, so that its time is the meter's clock
-                    yield from note("clock", measured.time.isoformat())
                 yield from emit(made)
 
 
-def record_of(it: GlucoseRecord) -> Record | NoReading:
-    """The reading in a record, or why it is none."""
+def record_of(it: GlucoseRecord, *, live: bool) -> Record | NoReading:
+    """The reading in a record, or why it is none; `live` where its countdown was seen."""
     beyond = {"low": OffScale.LO, "high": OffScale.HI}.get(it.range)
     if it.mg_dl == 0:
         return NoReading(why="no_value")
@@ -178,6 +184,8 @@ def record_of(it: GlucoseRecord) -> Record | NoReading:
         off_scale={QUANTITY: beyond} if beyond else {},
         shown=() if beyond else (Shown(quantity=QUANTITY, value=str(it.mg_dl), unit=UNIT),),
         device_time=it.time,
+        time_step_s=step_s(it.time),
+        live=live,
     )
 
 

@@ -27,6 +27,7 @@ from gateway.conversation import (
 from gateway.drivers import bionime_frames as frames
 from gateway.drivers.bionime_frames import About, Command, Glucose
 from gateway.drivers.ble_common import NoReading, bond
+from gateway.drivers.ble_time import step_s
 from gateway.units import canonical
 from gateway.wire.messages import Purpose, Shown
 from gateway.wire.vocabulary import Kind, OffScale
@@ -259,6 +260,7 @@ def record_of(it: Glucose) -> Record | NoReading:
         off_scale={} if beyond is None else {quantity: beyond},
         shown=(Shown(quantity=quantity, value=str(it.mg_dl), unit="mg/dL"),) if beyond is None else (),
         device_time=it.at,
+        time_step_s=step_s(it.at),
         purpose=Purpose.CONTROL if it.is_control else Purpose.PATIENT,
     )
 

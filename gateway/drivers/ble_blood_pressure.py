@@ -8,6 +8,7 @@ from decimal import Decimal
 from gateway.conversation import Context, Driver, Record, Sighting, Talk
 from gateway.drivers import ble_pressure_frames as frames
 from gateway.drivers.ble_common import NoReading, bond, introduce
+from gateway.drivers.ble_time import step_s
 from gateway.drivers.ble_told import emit_what_is_told
 from gateway.drivers.ieee11073 import Number, off_scale
 from gateway.units import canonical
@@ -61,13 +62,15 @@ def record_of(it: frames.Measurement) -> Record | NoReading:
     flags = it.status_flags
     if it.status is not None and it.pulse_range != "in_range":
         flags.append(f"pulse_{it.pulse_range}")
+    at = None if it.timestamp is None else it.timestamp.naive()
     return Record(
         kind=Kind.BLOOD_PRESSURE,
         key=key_of(it),
         values=values,
         off_scale=beyond,
         shown=tuple(shown),
-        device_time=None if it.timestamp is None else it.timestamp.naive(),
+        device_time=at,
+        time_step_s=step_s(at),
         flags=tuple(flags),
         user_slot="" if it.user_id in (None, _USER_UNKNOWN) else str(it.user_id),
     )

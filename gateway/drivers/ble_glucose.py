@@ -31,6 +31,7 @@ from gateway.drivers import ble_glucose_makers as makers
 from gateway.drivers import ble_racp as racp
 from gateway.drivers.ble_common import NoReading, bond, introduce, subscribe_if_there
 from gateway.drivers.ble_racp import RACP, Code
+from gateway.drivers.ble_time import step_s
 from gateway.drivers.ieee11073 import off_scale
 from gateway.units import canonical
 from gateway.wire.messages import Purpose, Shown
@@ -335,13 +336,15 @@ def record_as(
             values = {quantity: canonical(quantity, value, unit)}
             shown = (Shown(quantity=quantity, value=f"{value:f}", unit=unit),)
     control = it.type == frames.CONTROL_SOLUTION_TYPE or it.location == frames.CONTROL_SOLUTION_LOCATION
+    at = it.user_facing_time(offset_min)
     return Record(
         kind=kind,
         key=key or key_of(it),
         values=values,
         off_scale={} if beyond is None else {quantity: beyond},
         shown=shown,
-        device_time=it.user_facing_time(offset_min),
+        device_time=at,
+        time_step_s=step_s(at),
         purpose=Purpose.CONTROL if control else Purpose.PATIENT,
         flags=tuple(flag for flag in announced if flag in ("battery_low", "time_fault")),
     )

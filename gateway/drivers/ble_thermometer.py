@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.conversation import Context, Decoder, Driver, Record, Sighting, Talk, read_if_there
 from gateway.drivers.ble_common import NoReading, bond, introduce
-from gateway.drivers.ble_time import DateTime, named, take_date_time
+from gateway.drivers.ble_time import DateTime, named, step_s, take_date_time
 from gateway.drivers.ble_told import emit_what_is_told
 from gateway.drivers.cursor import Cursor, exactly, name_of
 from gateway.drivers.ieee11073 import Number, Special, float32, off_scale
@@ -63,13 +63,15 @@ def record_of(it: "Measurement", always: int | None = None) -> Record | NoReadin
         return NoReading(why="no_value")
     number = None if isinstance(it.temperature, Special) else it.temperature
     site = TYPES.get(it.type if it.type is not None else always or 0)
+    at = None if it.timestamp is None else it.timestamp.naive()
     return Record(
         kind=Kind.BODY_TEMPERATURE,
         key=key_of(it),
         values={} if number is None else {QUANTITY: canonical(QUANTITY, number, it.unit)},
         off_scale={} if scale is None else {QUANTITY: scale},
         shown=() if number is None else (Shown(quantity=QUANTITY, value=str(number), unit=it.unit),),
-        device_time=None if it.timestamp is None else it.timestamp.naive(),
+        device_time=at,
+        time_step_s=step_s(at),
         flags=() if site is None else (f"taken_at_{site}",),
     )
 

@@ -54,6 +54,7 @@ class _Cuff:
     def __init__(self, line: Line) -> None:
         self.told = False
         self.keeps = 0
+        self._inflated = False  # pressures were told: the next result is theirs
         self._line = line
         self._framer = Framer(frames.cut)
         self._skipped = 0
@@ -101,10 +102,14 @@ class _Cuff:
                 yield from say(self._line, frames.answer(it.id))
             case Id.ANSWER if it.data:
                 self._answered = it.data[0]
+            case Id.PRESSURE:
+                self._inflated = True
             case Id.RESULT | Id.STORED:
                 self.told = True
+                live = it.id == Id.RESULT and self._inflated
+                self._inflated = self._inflated and not live
                 measured = frames.result(it)
-                made = NoReading(why="unknown_layout") if measured is None else reading_of(measured)
+                made = NoReading(why="unknown_layout") if measured is None else reading_of(measured, live=live)
                 match made:
                     case NoReading(why=why):
                         yield from note("error", why)
@@ -120,14 +125,14 @@ class _Cuff:
         yield from say(self._line, frames.answer(it.id))
 
 
-def reading_of(it: Result) -> Record | NoReading:
-    """The reading in a result, or why it is none."""
+def reading_of(it: Result, *, live: bool) -> Record | NoReading:
+    """The reading in a result, or why it is none; `live` where its pressures were seen."""
     if it.failed is not None:
         return NoReading(why=f"measuring_failed_{it.failed}")
     if it.mark & SYSTOLIC_BIT:
         return NoReading(why="unknown_status")  # as with the pressure, it may be the systolic's ninth bit
     key = f"{it.time.isoformat()}#{it.systolic}/{it.diastolic}/{it.pulse}"
-    made = record_of(it.systolic, it.diastolic, it.pulse, key=key, at=it.time)
+    made = record_of(it.systolic, it.diastolic, it.pulse, key=key, at=it.time, live=live)
     return replace(made, user_slot=it.user) if isinstance(made, Record) else made
 
 

@@ -25,6 +25,7 @@ from gateway.conversation import (
     note,
 )
 from gateway.drivers.ble_common import NoReading
+from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, ending, next_frame
 from gateway.units import canonical
 from gateway.wire.messages import Shown
@@ -134,6 +135,7 @@ def records_of(label: "Label") -> Iterator[Record | NoReading]:
                 if r.value is not None
             ),
             device_time=header.taken_at,
+            time_step_s=step_s(header.taken_at),
             flags=missing + (("time_fault",) if header.date and header.taken_at is None else ()),
         )
 

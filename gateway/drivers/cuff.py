@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from gateway.conversation import Record
 from gateway.drivers.ble_common import NoReading
+from gateway.drivers.ble_time import step_s
 from gateway.wire.messages import Shown
 from gateway.wire.vocabulary import Kind
 
@@ -20,6 +21,7 @@ def record_of(
     mean: int = 0,
     key: str = "",
     at: datetime | None = None,
+    live: bool = False,
     flags: tuple[str, ...] = (),
 ) -> Record | NoReading:
     """The reading in whole numbers; 0 is no number. A pulse of 0 was not counted, a mean pressure of 0 not
@@ -34,5 +36,12 @@ def record_of(
         values["pulse_per_min"] = Decimal(pulse)
         shown.append(Shown(quantity="pulse_per_min", value=str(pulse), unit="/min"))
     return Record(
-        kind=Kind.BLOOD_PRESSURE, key=key, values=values, shown=tuple(shown), device_time=at, flags=flags
+        kind=Kind.BLOOD_PRESSURE,
+        key=key,
+        values=values,
+        shown=tuple(shown),
+        device_time=at,
+        time_step_s=step_s(at),
+        live=live,
+        flags=flags,
     )

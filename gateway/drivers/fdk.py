@@ -5,6 +5,7 @@ noise. Both meters speak by themselves, and one byte of the head tells which it 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -71,15 +72,15 @@ def talk(context: Context) -> Talk:
             last = b""  # another test begins
         elif data != last:  # the same frame again is the same result, told twice
             told, last = True, data
-            yield from _hand_over(data)
+            yield from _hand_over(data, live=not context.sighting.waited)
 
 
-def _hand_over(data: bytes) -> Step[None]:
+def _hand_over(data: bytes, *, live: bool) -> Step[None]:
     match record_of(data):
         case NoReading(why=why):
             yield from note("error", why)
         case Record() as record:
-            yield from emit(record)
+            yield from emit(replace(record, live=live))
 
 
 def record_of(data: bytes) -> Record | NoReading:

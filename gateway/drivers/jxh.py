@@ -125,6 +125,7 @@ class _Conversation:
                 case Command.RESULT | Command.RECORDS | Command.LAST_RECORD:
                     yield from self._hand_over(it, result(it))
                 case Command.ERROR:
+                    self._results.came_to_nothing()
                     code = error_code(it)
                     yield from note("error", ERRORS.get(code, f"error_{code}"))
         except Garbled as garbled:
@@ -134,10 +135,11 @@ class _Conversation:
         if what is None:  # the end of a memory with nothing in it
             return
         self.told = True
-        new = what.at is not None
+        new, live = what.at is not None, False
         if it.command == Command.RESULT:
             new = self._results.is_new(it.data) or new
-        match record_of(what):
+            live = self._results.seen
+        match record_of(what, live=live):
             case NoReading(why=why):
                 yield from note("error", why)
             case Record() as made if new:
@@ -189,11 +191,11 @@ class Result:
     at: datetime | None
 
 
-def record_of(it: Result) -> Record | NoReading:
+def record_of(it: Result, *, live: bool) -> Record | NoReading:
     """The reading in a result. A result told live and out of the memory has one name."""
     key = "" if it.at is None else f"{it.at:%Y-%m-%dT%H:%M}#{it.user}/{it.systolic}/{it.diastolic}"
     flags = ("irregular_pulse",) if it.is_irregular else ()
-    return cuff.record_of(it.systolic, it.diastolic, 0, key=key, at=it.at, flags=flags)
+    return cuff.record_of(it.systolic, it.diastolic, 0, key=key, at=it.at, live=live, flags=flags)
 
 
 # --- frames ------------------------------------------------------------------------------------------------

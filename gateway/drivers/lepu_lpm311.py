@@ -13,6 +13,7 @@ from typing import Any
 from gateway.conversation import Context, Decoder, Driver, Garbled, Record, Sighting, Step, Talk, emit, note
 from gateway.drivers.ble_common import NoReading
 from gateway.drivers.ble_line import Line, open_line, say
+from gateway.drivers.ble_time import step_s
 from gateway.drivers.cursor import exactly
 from gateway.drivers.framing import Framer, counted, next_frame
 from gateway.units import canonical
@@ -104,6 +105,7 @@ def record_of(it: "Result") -> Record | NoReading:
         off_scale=beyond,
         shown=tuple(shown),
         device_time=it.at,
+        time_step_s=step_s(it.at),
     )
 
 

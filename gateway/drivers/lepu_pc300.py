@@ -77,6 +77,7 @@ class _Results:
         self._last: dict[tuple[int, int], tuple[bytes, int]] = {}
         self._oxygen: list[int] = []
         self._oxygen_told = False
+        self._going_on: set[Token] = set()  # what told its steps: the next result of it is theirs
 
     def take(self, it: Frame) -> Record | NoReading | None:
         """The reading in a frame, why a result is none, or None where it is no new result. Raises Garbled."""
@@ -90,23 +91,36 @@ class _Results:
         match it.token, it.type:
             case Token.PRESSURE, _:
                 self._last.pop((Token.PRESSURE_RESULT, frames.RESULT), None)
+                self._going_on.add(Token.PRESSURE)
                 return None
             case Token.OXYGEN, frames.RESULT:
                 return self._settled(frames.oxygen(it))
             case Token.PRESSURE_RESULT, frames.RESULT if it.data and self._is_new(it):
                 bp = frames.pressure(it)
                 flags = ("irregular_pulse",) if bp.is_irregular else ()
-                return cuff.record_of(bp.systolic, bp.diastolic, bp.pulse, mean=bp.mean, flags=flags)
+                live = self._was_seen(Token.PRESSURE)
+                return cuff.record_of(bp.systolic, bp.diastolic, bp.pulse, mean=bp.mean, live=live, flags=flags)
             case Token.PRESSURE_RESULT, frames.FAILURE if it.data and self._is_new(it):
+                self._was_seen(Token.PRESSURE)
                 return NoReading(why=frames.pressure_error(it))
             case ((Token.GLUCOSE | Token.STRIP), _) if it.data and self._is_new(it):
                 found = frames.strip(it)
                 return NoReading(why="unsupported_analyte") if found is None else strip_record(found)
             case Token.TEMPERATURE, frames.RESULT if it.data:
                 heat = frames.temperature(it)
-                return temperature_record(heat) if heat.is_final and self._is_new(it) else None
+                if not heat.is_final:
+                    self._going_on.add(Token.TEMPERATURE)
+                    return None
+                live = self._was_seen(Token.TEMPERATURE)
+                return temperature_record(heat, live=live) if self._is_new(it) else None
             case _:
                 return None
+
+    def _was_seen(self, token: Token) -> bool:
+        """Whether the result that was just told was seen being taken; asked once for each."""
+        seen = token in self._going_on
+        self._going_on.discard(token)
+        return seen
 
     def _is_new(self, it: Frame) -> bool:
         is_glucose = it.token in (Token.GLUCOSE, Token.STRIP) and it.type == frames.GLUCOSE
@@ -153,16 +167,17 @@ def strip_record(it: Strip) -> Record | NoReading:
     )
 
 
-def temperature_record(it: Temperature) -> Record | NoReading:
+def temperature_record(it: Temperature, *, live: bool) -> Record | NoReading:
     """The reading of a thermometer that has come to its end."""
     quantity = "body_temperature_cel"
     if it.beyond is not None:
-        return Record(kind=Kind.BODY_TEMPERATURE, key="", off_scale={quantity: it.beyond})
+        return Record(kind=Kind.BODY_TEMPERATURE, key="", off_scale={quantity: it.beyond}, live=live)
     if it.celsius is None:
         return NoReading(why="no_value")
     return Record(
         kind=Kind.BODY_TEMPERATURE,
         key="",
+        live=live,
         values={quantity: canonical(quantity, it.celsius, "°C")},
         shown=(Shown(quantity=quantity, value=str(it.celsius), unit="°C"),),
     )
@@ -174,6 +189,7 @@ def oxygen_record(it: Oxygen) -> Record:
     return Record(
         kind=Kind.OXYGEN_SATURATION,
         key="",
+        live=True,
         values={name: canonical(name, Decimal(number), unit) for name, (number, unit) in numbers.items()},
         shown=tuple(
             Shown(quantity=name, value=str(number), unit=unit) for name, (number, unit) in numbers.items()

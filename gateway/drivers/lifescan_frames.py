@@ -13,6 +13,7 @@ from typing import Any
 
 from gateway.conversation import Decoder, Garbled, Record
 from gateway.drivers.ble_common import NoReading
+from gateway.drivers.ble_time import step_s
 from gateway.drivers.cursor import Cursor
 from gateway.units import canonical
 from gateway.wire.messages import Purpose, Shown
@@ -48,6 +49,7 @@ def record_of(it: Result, number: int | None = None) -> Record | NoReading:
         off_scale={QUANTITY: scale} if scale else {},
         shown=() if scale else (Shown(quantity=QUANTITY, value=str(it.mg_dl), unit=UNIT),),
         device_time=it.taken,
+        time_step_s=step_s(it.taken),
         meal=it.meal,
         purpose=Purpose.CONTROL if it.control else Purpose.PATIENT,
         flags=it.flags,

@@ -32,9 +32,9 @@ NAMES = ("ClinkBlood",)
 POLL_S, REST_S = 2.0, 10.0
 """While it measures, as often as the app that does it asks; else often enough to see every measurement going on,
 which takes half a minute."""
-SILENT_POLLS, MOST_POLLS = 2, 2000
-"""Nobody is there; and hours. A cuff on a wire is asked as long as it answers, as between two conversations a
-measurement could begin and end unseen."""
+SILENT_POLLS, QUIET_POLLS, MOST_BUSY_POLLS = 2, 6, 150
+"""Nobody is there; a minute without anything new; and five minutes of one measurement, which no cuff needs. The
+line rests a quarter of a minute at most between two conversations: a measurement does not begin and end in it."""
 
 
 def recognise(sighting: Sighting) -> bool:
@@ -61,16 +61,16 @@ def talk(context: Context) -> Talk:
 
 
 def talk_wire(context: Context) -> Talk:
-    """Ask how it goes, as long as it answers."""
+    """Ask how it goes until nothing has gone on for a minute, and never end amid a measurement."""
     cuff = _Cuff(WIRE, context.last_record, asked=True)
-    silent = 0
-    for _ in range(MOST_POLLS):
+    silent = quiet = busy = 0
+    while silent < SILENT_POLLS and quiet < QUIET_POLLS and busy < MOST_BUSY_POLLS:
         yield from write("", frames.request(ANYBODY, Command.CONNECTED))
-        heard = cuff.heard
+        heard, news = cuff.heard, cuff.news
         yield from cuff.hear()
         silent = 0 if cuff.heard > heard else silent + 1
-        if silent == SILENT_POLLS:
-            return
+        busy = busy + 1 if cuff.results.is_going_on else 0
+        quiet = 0 if cuff.news > news or cuff.results.is_going_on else quiet + 1
 
 
 class _Cuff:
@@ -79,7 +79,9 @@ class _Cuff:
 
     def __init__(self, line: Line, last: str | None, *, asked: bool = False) -> None:
         self.heard = 0  # frames
+        self.news = 0  # results that were not told before
         self.results = Untimed(last)
+        self._inflated = False  # pressures were told: the next result is theirs
         self._asked = asked
         self._line = line
         self._framer = Framer(frames.cut)
@@ -113,12 +115,15 @@ class _Cuff:
                 yield from self._result(it)
             case _ if it.length in (frames.STATE_BYTES, frames.PRESSURE_BYTES):
                 self.results.going_on()
+                self._inflated = self._inflated or it.command == Command.PRESSURE
 
     def _result(self, it: Frame) -> Step[None]:
+        live, self._inflated = self._inflated, False
         if not self.results.is_new(it.data):
             return
+        self.news += 1
         unknown_time = self._asked and not self.results.seen
-        match NoReading(why="result_of_unknown_time") if unknown_time else reading_of(it):
+        match NoReading(why="result_of_unknown_time") if unknown_time else reading_of(it, live=live):
             case NoReading(why=why):
                 yield from note("error", why)
             case Record() as record:
@@ -126,14 +131,14 @@ class _Cuff:
         yield from self.results.keep()
 
 
-def reading_of(it: Frame) -> Record | NoReading:
-    """The reading in a result frame, or why it is none."""
+def reading_of(it: Frame, *, live: bool) -> Record | NoReading:
+    """The reading in a result frame, or why it is none; `live` where its pressures were seen."""
     measured = frames.result(it)
     if measured is None:
         return NoReading(why="unknown_layout")
     if frames.is_ambiguous(it):
         return NoReading(why="unknown_status")
-    return record_of(measured.systolic, measured.diastolic, measured.pulse)
+    return record_of(measured.systolic, measured.diastolic, measured.pulse, live=live)
 
 
 _DEVICES = "Sinocare 诺凡 BA-801, BA-803, BA-806, BA-819, BA-822, BA-842, BA-852 and PanGao 攀高 cuffs"

@@ -25,6 +25,7 @@ from gateway.conversation import (
     subscribe,
 )
 from gateway.drivers.ble_common import NoReading, bond, introduce
+from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, ending, next_frame
 from gateway.units import canonical
 from gateway.wire.messages import Shown
@@ -112,6 +113,7 @@ def record_of(it: "Result") -> Record | NoReading:
         off_scale={} if it.beyond is None else {measure.quantity: it.beyond},
         shown=() if number is None else (Shown(quantity=measure.quantity, value=str(number), unit=measure.unit),),
         device_time=it.time,
+        time_step_s=step_s(it.time),
     )
 
 

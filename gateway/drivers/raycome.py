@@ -72,9 +72,10 @@ def _listen(line: Line, results: Untimed) -> Step[None]:
             case b"\x06" | b"\xfb":
                 results.going_on()
             case b"\xfd":
+                results.came_to_nothing()
                 yield from note("error", ERRORS.get(data[3], f"error_{data[3]}"))
             case b"\xfc" if results.is_new(data):
-                yield from _hand_over(record_of(*data[3:6]))
+                yield from _hand_over(record_of(*data[3:6], live=results.seen))
                 yield from results.keep()
 
 

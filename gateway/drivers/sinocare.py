@@ -22,6 +22,7 @@ from gateway.conversation import (
 from gateway.drivers import sinocare_frames as frames
 from gateway.drivers.ble_common import NoReading, introduce
 from gateway.drivers.ble_line import Line, open_line, say
+from gateway.drivers.ble_time import step_s
 from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
 from gateway.drivers.framing import Framer, next_frame
 from gateway.drivers.sinocare_frames import BLOOD, Command, Frame, Result
@@ -156,21 +157,22 @@ class _Conversation:
             case Command.SET_TIME:
                 self._clock_answered = True
             case Command.ERROR:
+                live = self._measuring
                 self.told, self._measuring = True, False
-                yield from self._error(it)
+                yield from self._error(it, live=live)
             case Command.HISTORY_BY_INDEX if measured is None:
                 pass  # the number of the newest record
             case _ if it.command in frames.RESULTS:
                 yield from self._result(it, measured)
 
-    def _error(self, it: Frame) -> Step[None]:
+    def _error(self, it: Frame, *, live: bool) -> Step[None]:
         number = frames.error_number(it)
         beyond = BEYOND.get(number) if it.machine in GLUCOSE_ONLY else None
         if beyond is None:
             yield from note("error", frames.ERRORS.get(number, f"error_{number}"))
         elif beyond is not self._beyond:  # an error state may be told more than once
             self._beyond = beyond
-            yield from emit(Record(kind=Kind.GLUCOSE, key="", off_scale={"glucose_mmol_l": beyond}))
+            yield from emit(Record(kind=Kind.GLUCOSE, key="", off_scale={"glucose_mmol_l": beyond}, live=live))
 
     def _result(self, it: Frame, measured: Result | None) -> Step[None]:
         if len(it.payload) <= SAYS_NOTHING_BYTES:
@@ -190,9 +192,6 @@ class _Conversation:
             case NoReading(why=why):
                 yield from note("error", why)
             case Record():
-                if just_now and measured.time is not None and not measured.clock_not_set:
-                    # It was taken this very moment, so that its time is the meter's clock.
-                    yield from note("clock", measured.time.isoformat())
                 yield from emit(made)
 
 
@@ -231,6 +230,8 @@ def record_of(it: Result, *, just_now: bool = False) -> Record | NoReading:
         off_scale={quantity: beyond} if beyond else {},
         shown=() if beyond else (shown,),
         device_time=it.time,
+        time_step_s=step_s(it.time),
+        live=just_now,
         purpose=Purpose.PATIENT if it.sample in (None, BLOOD) else Purpose.CONTROL,
         flags=tuple(flags),
     )

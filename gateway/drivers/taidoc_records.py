@@ -12,6 +12,7 @@ from enum import StrEnum
 from gateway.conversation import Garbled, Record
 from gateway.drivers import taidoc_frames as frames
 from gateway.drivers.ble_common import NoReading
+from gateway.drivers.ble_time import step_s
 from gateway.drivers.taidoc_frames import Blood, Moment
 from gateway.drivers.taidoc_line import Pair
 from gateway.units import canonical
@@ -156,6 +157,7 @@ def _blood(
         off_scale={} if beyond is None else {how.quantity: beyond},
         shown=(shown,) if beyond is None else (),
         device_time=time.at,
+        time_step_s=step_s(time.at),
         meal=Meal.PRE_MEAL if category == "ac" and how.kind is Kind.GLUCOSE else Meal.UNKNOWN,
         purpose=Purpose.CONTROL if category == "qc" else Purpose.PATIENT,
         flags=flags,
@@ -199,6 +201,7 @@ def _pressure(pair: Pair, time: Moment, flags: tuple[str, ...]) -> Record | NoRe
         values={name: canonical(name, Decimal(number), unit) for name, number, unit in present},
         shown=tuple(Shown(quantity=name, value=str(number), unit=unit) for name, number, unit in present),
         device_time=time.at,
+        time_step_s=step_s(time.at),
         flags=flags,
     )
 
@@ -219,6 +222,7 @@ def _temperature(pair: Pair, time: Moment) -> Record | NoReading:
         values={"body_temperature_cel": canonical("body_temperature_cel", number, "°C")},
         shown=(Shown(quantity="body_temperature_cel", value=str(number), unit="°C"),),
         device_time=time.at,
+        time_step_s=step_s(time.at),
     )
 
 
@@ -228,6 +232,7 @@ def saturation(spo2: int, pulse: int) -> Record:
     return Record(
         kind=Kind.OXYGEN_SATURATION,
         key="",
+        live=True,
         values={name: canonical(name, Decimal(number), unit) for name, (number, unit) in numbers.items()},
         shown=tuple(
             Shown(quantity=name, value=str(number), unit=unit) for name, (number, unit) in numbers.items()

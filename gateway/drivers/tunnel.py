@@ -5,7 +5,7 @@ The frames are each driver's own. Who kept the bytes meanwhile is the journal.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
 from typing import TypeAlias
 
 from gateway.conversation import Context, Garbled, Record, Step, emit, note
@@ -14,10 +14,6 @@ from gateway.drivers.framing import Framer, next_frame
 
 QUIET_S = 2.0
 """The longest result takes a third of a second at 2400 baud; after two of silence it is told."""
-TOLD_WITHIN = timedelta(minutes=3)
-"""A result is told when it is measured. A good clock may be two minutes off, and a time without seconds hides one
-more; a result of an earlier time waited somewhere, and nobody knows how wrong the clock is."""
-
 MadeOf: TypeAlias = Callable[[bytes], Record | NoReading | None]
 """What a frame is; None is a frame that says nothing."""
 
@@ -25,8 +21,8 @@ MadeOf: TypeAlias = Callable[[bytes], Record | NoReading | None]
 def emit_each_result(context: Context, framer: Framer, made_of: MadeOf) -> Step[None]:
     """Emits what `made_of` makes of each frame until the line is quiet.
 
-    What has not become a frame by then was cut off, or came from somebody else. The time of a result that was told
-    just now is the monitor's clock: without it, a time without seconds could lie before the visit it was taken in.
+    What has not become a frame by then was cut off, or came from somebody else. A result is of the moment it is
+    told at, whatever the monitor's clock says, unless the port kept it for us while nobody listened.
     """
     noisy = False
     while (frame := (yield from next_frame(framer, QUIET_S))) is not None:
@@ -48,7 +44,5 @@ def _emit(context: Context, frame: bytes, made_of: MadeOf) -> Step[None]:
     match made:
         case NoReading(why=why):
             yield from note("error", why)
-        case Record(device_time=at):
-            if at is not None and abs(at - context.local_now()) <= TOLD_WITHIN:
-                yield from note("clock", at.isoformat())
-            yield from emit(made)
+        case Record():
+            yield from emit(replace(made, live=not context.sighting.waited))

@@ -33,6 +33,10 @@ class Untimed:
         """A measurement is seen going on: the next result is its."""
         self._going_on = True
 
+    def came_to_nothing(self) -> None:
+        """The measurement that went on has no result: the next one told is another's."""
+        self._going_on = False
+
     def is_new(self, result: bytes) -> bool:
         """Takes a result that was told; whether it is another one than the last."""
         self.count += 1

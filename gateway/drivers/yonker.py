@@ -51,16 +51,18 @@ def talk(context: Context) -> Talk:
     yield from bond()
     yield from introduce()
     yield from subscribe(CHANNEL)
-    told = False
+    told = measuring = False
     while (data := (yield from _next(told))) is not None:
         if data[:1] == bytes([PROGRESS]):
-            continue  # the pressure while the cuff inflates is no reading
+            measuring = True  # the pressure while the cuff inflates is no reading
+            continue
         told = True
         made: Record | NoReading
         try:
-            made = reading_of(result(data))
+            made = reading_of(result(data), live=measuring)
         except Garbled as garbled:  # one bad frame must not cost the result behind it
             made = NoReading(why=f"garbled_{garbled.error}")
+        measuring = False
         match made:
             case NoReading(why=why):
                 yield from note("error", why)
@@ -83,10 +85,11 @@ def _next(told: bool) -> Step[bytes | None]:
             return event.data
 
 
-def reading_of(it: "Result") -> Record | NoReading:
-    """The reading in a result. Its key is its time and its numbers; "" where the clock was never set."""
+def reading_of(it: "Result", *, live: bool) -> Record | NoReading:
+    """The reading in a result. Its key is its time and its numbers; "" where the clock was never set. `live`: the
+    cuff was seen inflating before."""
     key = "" if it.time is None else f"{it.time.isoformat()}#{it.systolic}/{it.diastolic}/{it.pulse}"
-    return record_of(it.systolic, it.diastolic, it.pulse, key=key, at=it.time)
+    return record_of(it.systolic, it.diastolic, it.pulse, key=key, at=it.time, live=live)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

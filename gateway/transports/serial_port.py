@@ -29,6 +29,9 @@ ASK_EVERY_S = 3.0
 """A meter that only answers is sighted this often; `docking.Manners` decides whether it is asked."""
 CALL_AGAIN_S = 5.0
 """Bytes nobody has fetched (the disk was full) are called out again."""
+SETTLE_S = 1.0
+"""What comes so soon after a port was opened may have waited for that: a USB meter keeps its last line, and an
+adapter's buffer what was said while the gateway was started."""
 RETRY_OPEN_S = (1.0, 2.0, 5.0, 15.0, 60.0)
 """Pauses between attempts to open a port somebody else has, or that is not allowed."""
 THREADS = 4
@@ -118,6 +121,8 @@ class _Plugged:
     try_at: float = 0.0
     sighted_at: float = float("-inf")
     called: bool = False  # bytes wait, and a sighting says so
+    opened_at: float = float("-inf")
+    waited: bool = False  # some of them were said while nobody listened
 
 
 class SerialPorts:
@@ -133,12 +138,14 @@ class SerialPorts:
         look: Callable[[], Sequence[Port]] = usb_ports,
         look_every_s: float = LOOK_EVERY_S,
         ask_every_s: float = ASK_EVERY_S,
+        settle_s: float = SETTLE_S,
     ) -> None:
         self._settings = settings
         self._recognise = recognise
         self._look = look
         self._look_every_s = look_every_s
         self._ask_every_s = ask_every_s
+        self._settle_s = settle_s
         self._plugged: dict[str, _Plugged] = {}  # by address
         self._left: list[_Plugged] = []  # pulled, with something to say
         self._missing = bool(settings)
@@ -185,12 +192,12 @@ class SerialPorts:
         finally:
             it.open.talking = False
             # One that fetched nothing had nowhere to put it: those bytes are called out again, but not at once.
-            it.called = it.open.waiting and it.open.fetched == fetched
+            it.called = it.waited = it.open.waiting and it.open.fetched == fetched
             self._on_news(it)
 
     def _find(self, sighting: Sighting) -> _Plugged | None:
         """What a port said before it was pulled comes before what the port now there says."""
-        wanted = replace(sighting, calling=False)
+        wanted = replace(sighting, calling=False, waited=False)
         left = [one for one in self._left if one.open is not None and one.open.waiting]
         for one in (*left, *self._plugged.values()):
             if one.sighting == wanted and one.open is not None and not one.open.talking:
@@ -265,7 +272,7 @@ class SerialPorts:
             opened.add_done_callback(_give_back)
             raise
         else:
-            one.trouble, one.failures = "", 0
+            one.trouble, one.failures, one.opened_at = "", 0, loop.time()
             one.open = OpenPort(tty, asks=one.line.asks, on_news=lambda: self._on_news(one))
         finally:
             one.opening = None
@@ -289,12 +296,14 @@ class SerialPorts:
             if one.line.asks and now - one.sighted_at >= self._ask_every_s:
                 self._sight(one, calling=False)
             elif not one.line.asks and one.open.waiting and now - one.sighted_at >= CALL_AGAIN_S:
+                one.waited = True
                 self._sight(one, calling=True)
 
     def _sight(self, one: _Plugged, *, calling: bool) -> None:
         if not self._heard.full():
             one.sighted_at = asyncio.get_running_loop().time()
-            self._heard.put_nowait(replace(one.sighting, calling=calling))
+            one.waited = one.waited or (calling and one.sighted_at - one.opened_at < self._settle_s)
+            self._heard.put_nowait(replace(one.sighting, calling=calling, waited=one.waited))
 
 
 def _give_back(opened: "asyncio.Future[Tty]") -> None:

@@ -150,8 +150,9 @@ class Sockets:
 
 @asynccontextmanager
 async def transport(sockets: Sockets, *settings: SerialSettings, **options) -> AsyncIterator[SerialPorts]:
-    """A transport that looks often, and whoever listens to it."""
-    made = SerialPorts(settings, recognise, look=sockets.look, look_every_s=0.02, ask_every_s=0.05, **options)
+    """A transport that looks often, and whoever listens to it. What is said once a port is open was not waiting."""
+    options = {"look_every_s": 0.02, "ask_every_s": 0.05, "settle_s": 0.0} | options
+    made = SerialPorts(settings, recognise, look=sockets.look, **options)
     async with asyncio.timeout(WITHIN_S):
         yield made
 
@@ -173,6 +174,25 @@ async def heard(link, count: int) -> bytes:
         assert came is not None
         data += came[1]
     return data
+
+
+def test_what_was_said_before_anybody_listened_is_marked_and_what_follows_is_not():
+    async def scenario():
+        sockets, monitor = Sockets(), wire()
+        sockets.plug("1-1.2", monitor)
+        monitor.say(b"one ")
+        async with transport(sockets, settle_s=WITHIN_S) as ports, aclosing(ports.sightings()) as sightings:
+            kept = await anext(sightings)
+            assert (kept.calling, kept.waited) == (True, True)
+            async with ports.open(kept) as link:
+                assert await heard(link, 4) == b"one "
+            ports._settle_s = 0.0  # the port has been open for long
+            monitor.say(b"two")
+            now = await anext(sightings)
+            assert (now.calling, now.waited) == (True, False)
+            monitor.unplug()
+
+    asyncio.run(scenario())
 
 
 def test_a_meter_with_a_usb_id_of_its_own_calls_as_soon_as_it_speaks():
