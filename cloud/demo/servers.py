@@ -84,6 +84,11 @@ class Server:
         """Whether the process that was started is still there."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process, while it runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
     def tail(self, lines: int = 8) -> str:
         """The last lines it wrote."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])

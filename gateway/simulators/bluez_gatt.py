@@ -85,6 +85,8 @@ class Gatt:
                 self._objects.change(path, CHARACTERISTIC1, Value=Variant("ay", bytes(data)))
 
         await self._guarded(message, client.start_notify(characteristic, arrived))
+        if path not in self._objects:
+            raise BlueZError("Failed", "Not connected")  # the line went while the meter was answering
         self._objects.change(path, CHARACTERISTIC1, Notifying=Variant("b", True))
         return "", []
 

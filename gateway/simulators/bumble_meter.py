@@ -50,6 +50,7 @@ class BumbleMeter:
         self.connections = 0
         self.delivered = asyncio.Event()  # set when what was stored has been sent, cleared by the next call
         self._keeps_advertising = keeps_advertising
+        self._is_off = False
         self._device: Device | None = None
         self._air: LocalLink | None = None
         self._connection: Connection | None = None
@@ -83,6 +84,7 @@ class BumbleMeter:
     async def advertise(self) -> None:
         """Calls for a central, as a meter does after a measurement; does nothing while one is connected."""
         self.delivered.clear()
+        self._is_off = False
         if self._connection is not None or self._device is None:
             return
         await self._device.start_advertising(
@@ -95,6 +97,23 @@ class BumbleMeter:
     def is_idle(self) -> bool:
         """Whether nobody is connected to it."""
         return self._connection is None
+
+    @property
+    def is_listened_to(self) -> bool:
+        """Whether whoever is connected has subscribed to what it measures."""
+        return not self._subscribed.isdisjoint(self._measurements)
+
+    def speak(self) -> None:
+        """The meter was used while somebody listens: it says what it has to say by itself."""
+        if self._connection is not None:
+            outgoing = self.meter.on_subscribed(frozenset(self._subscribed))
+            self._run(self._send(self._connection, outgoing))
+
+    async def switch_off(self) -> None:
+        """Somebody switched it off: it hangs up and does not call any more."""
+        self._is_off = True
+        await self.hush()
+        await self._drop_link()
 
     async def hush(self) -> None:
         """Stops advertising."""
@@ -136,7 +155,7 @@ class BumbleMeter:
         self._subscribed.clear()
         self.meter.on_link_lost()
         hung_up = reason == hci.HCI_REMOTE_USER_TERMINATED_CONNECTION_ERROR
-        if self._keeps_advertising or not hung_up:
+        if (self._keeps_advertising or not hung_up) and not self._is_off:
             self._run(self.advertise())
 
     async def _drop_link(self) -> None:

@@ -12,7 +12,7 @@ import termios
 import tty
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.simulators.line import LineMeter
 
@@ -89,6 +89,11 @@ class PtyMeter:
     def say(self, *pieces: bytes) -> None:
         """Says these bytes, whatever the meter thinks: noise, half a frame, a recording."""
         self._say(iter(pieces))
+
+    def pull_after(self, more_bytes: int) -> None:
+        """The plug will be pulled once, before the meter has sent so many bytes more."""
+        self._faults = replace(self._faults, unplug_after=self._sent + more_bytes)
+        self._pulled = False
 
     async def quiet(self) -> None:
         """Returns once all there was to say has been sent, or the plug was pulled."""

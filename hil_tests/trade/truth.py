@@ -4,32 +4,52 @@ A measurement is known by its meter's address and its values: no meter ever meas
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Engine, Text, select
+from sqlalchemy import Connection, Engine, Text, select
 
 from cloud.ledger.tables import readings
 from gateway.wire import codec
-from gateway.wire.messages import TimeQuality
+from gateway.wire.messages import Reading, TimeQuality
 from gateway.wire.vocabulary import KINDS, Kind
+from hil_tests.trade.family import Keeps
 
-Name = tuple[str, str, tuple[tuple[str, Decimal], ...]]
+Name: TypeAlias = tuple[str, str, tuple[tuple[str, Decimal], ...]]
 """Address, kind and sorted values."""
+
+NOT_TOLD_BY_ALL = frozenset({"mean_arterial_mmhg", "pulse_per_min"})
+BELIEVED = frozenset({TimeQuality.DEVICE, TimeQuality.CORRECTED, TimeQuality.GATEWAY})
+HONEST_WITHIN = timedelta(seconds=200)
+"""A good clock may be two minutes off, a time without seconds hides one more, and a customer takes a moment."""
+DIED_BEFORE, DIED_AFTER = timedelta(seconds=1), timedelta(seconds=5)
+"""A gateway killed so near to what a meter told once may not have had the bytes; what it had is journalled."""
+READ_WITHIN = timedelta(seconds=30)
+"""... and one that tells what is on its display does so when it is called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """A customer measured: with which meter, what, with whose card (None: without one), by which clock."""
+    """A customer measured: with which meter, what, with whose card (None: without one), by which clock.
+    `line_lost`: the meter's line went while it told."""
 
     name: Name
     driver: str
+    keeps: Keeps
     member: UUID | None
     at: datetime
-    clock_trusted: bool
+    line_lost: bool
+
+    def told_to_nobody(self, kills: Sequence[datetime]) -> bool:
+        """Whether what the meter told may have reached no gateway, and the meter has forgotten it."""
+        if self.keeps is Keeps.ALL:
+            return False
+        until = self.at + (DIED_AFTER if self.keeps is Keeps.NOTHING else READ_WITHIN)
+        return self.line_lost or any(self.at - DIED_BEFORE <= kill <= until for kill in kills)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,70 +59,116 @@ class Verdict:
     measured: int
     in_ledger: int
     lost: dict[str, int]  # by driver
+    told_to_nobody: dict[str, int]  # by driver: told once, while the gateway was killed or the line went
     doubled: int
     from_nowhere: int
     wrong_member: int
-    unclaimed: int  # of those measured with a card
-    dishonest_time: int  # believed although the gateway's clock was not to be believed when it arrived
-    times: dict[str, int]
+    claimed: int
+    unclaimed: dict[str, int]  # of those measured with a card, by reason
+    believed_too_early: int  # before the gateway's clock was to be believed
+    dishonest_time: int  # believed, and wrong by more than it may
+    times_before: dict[str, int]  # by quality, before the gateway knew what year it was
+    times_after: dict[str, int]
+    by_driver: dict[str, int]
 
     @property
     def holds(self) -> bool:
         """Whether every reading arrived once, nobody's is somebody else's, and no time was made up."""
-        return not (self.lost or self.doubled or self.from_nowhere or self.wrong_member or self.dishonest_time)
+        wrong = (
+            self.lost
+            or self.doubled
+            or self.from_nowhere
+            or self.wrong_member
+            or self.believed_too_early
+            or self.dishonest_time
+        )
+        return not wrong and self.measured > 0 and any(quality in BELIEVED for quality in self.times_after)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """A reading in the ledger."""
+
+    name: Name
+    gateway: str
+    member: UUID | None
+    why: str
+    reading: Reading
 
 
 def name_of(address: str, kind: Kind, values: dict[str, Decimal]) -> Name:
     """A measurement's name, by what every meter of its kind tells."""
-    return (
-        address,
-        str(kind),
-        tuple(
-            (q, values[q].normalize()) for q in KINDS[kind].quantities if q in values and q != "mean_arterial_mmhg"
-        ),
-    )
+    told = [
+        (quantity, values[quantity].normalize())
+        for quantity in KINDS[kind].quantities
+        if quantity in values and quantity not in NOT_TOLD_BY_ALL
+    ]
+    return address, str(kind), tuple(told)
 
 
-def missing(engine: Engine, used: Iterable[Used]) -> int:
-    """How many are not in the ledger yet."""
+def missing(engine: Engine, used: Iterable[Used], kills: Sequence[datetime]) -> set[Name]:
+    """Which are not in the ledger yet, and must come."""
     with engine.connect() as connection:
-        there = {name for name, _, _, _ in _rows(connection)}
-    return len({one.name for one in used} - there)
+        there = {row.name for row in _rows(connection)}
+    return {one.name for one in used if not one.told_to_nobody(kills)} - there
 
 
-def compare(engine: Engine, used: list[Used], first_trusted_at: datetime) -> Verdict:
-    """The verdict. Until `first_trusted_at`, by the true clock, the gateway's was wrong and it knew."""
+def compare(
+    engine: Engine, used: list[Used], kills: Sequence[datetime], first_trusted_at: datetime, *, real: str
+) -> Verdict:
+    """The verdict. Until `first_trusted_at`, by the true clock, the gateway's was wrong and it knew. Nobody here
+    knows what the gateway `real` was told."""
     with engine.connect() as connection:
-        rows = list(_rows(connection))
+        rows = [row for row in _rows(connection) if row.gateway != real]
     expected = {one.name: one for one in used}
-    found = Counter(name for name, _, _, _ in rows)
-    times = Counter(str(quality) for _, _, quality, _ in rows)
+    found = Counter(row.name for row in rows)
+    before = [row for row in rows if row.reading.time.received < first_trusted_at]
+    after = [row for row in rows if row.reading.time.received >= first_trusted_at]
+    known = [(row, expected[row.name]) for row in rows if row.name in expected]
+    absent = [one for name, one in expected.items() if name not in found]
     return Verdict(
         measured=len(expected),
         in_ledger=len(rows),
-        lost=dict(Counter(one.driver for name, one in expected.items() if name not in found)),
+        lost=_by_driver(one for one in absent if not one.told_to_nobody(kills)),
+        told_to_nobody=_by_driver(one for one in absent if one.told_to_nobody(kills)),
         doubled=sum(count - 1 for count in found.values()),
         from_nowhere=sum(name not in expected for name in found),
-        wrong_member=sum(
-            member not in (None, expected[name].member) for name, member, _, _ in rows if name in expected
-        ),
-        unclaimed=sum(
-            member is None and expected[name].member is not None for name, member, _, _ in rows if name in expected
-        ),
+        wrong_member=sum(row.member not in (None, one.member) for row, one in known),
+        claimed=sum(row.member is not None for row, _ in known),
+        unclaimed=dict(Counter(_why(row) for row, one in known if one.member and row.member is None)),
+        believed_too_early=sum(row.reading.time.quality in BELIEVED for row in before),
         dishonest_time=sum(
-            quality is not TimeQuality.UNTRUSTED for _, _, quality, received in rows if received < first_trusted_at
+            row.reading.time.quality in BELIEVED and abs(row.reading.time.at - one.at) > HONEST_WITHIN
+            for row, one in known
         ),
-        times=dict(times),
+        times_before=_by_quality(before),
+        times_after=_by_quality(after),
+        by_driver=_by_driver(expected.values()),
     )
 
 
-def _rows(connection: object) -> Iterable[tuple[Name, UUID | None, TimeQuality, datetime]]:
-    body = readings.c.body.cast(Text)
-    for member, text in connection.execute(select(readings.c.member_id, body)):  # type: ignore[attr-defined]
+def told_by(engine: Engine, gateway: str) -> dict[str, int]:
+    """What `gateway` brought, by driver."""
+    with engine.connect() as connection:
+        brought = [row.reading.driver for row in _rows(connection) if row.gateway == gateway]
+    return dict(sorted(Counter(brought).items()))
+
+
+def _why(row: _Row) -> str:
+    return row.why or ("no_visit" if row.reading.visit is None else "undecided")
+
+
+def _by_driver(used: Iterable[Used]) -> dict[str, int]:
+    return dict(sorted(Counter(one.driver for one in used).items()))
+
+
+def _by_quality(rows: Iterable[_Row]) -> dict[str, int]:
+    return dict(Counter(str(row.reading.time.quality) for row in rows))
+
+
+def _rows(connection: Connection) -> Iterator[_Row]:
+    columns = (readings.c.gateway_id, readings.c.member_id, readings.c.first_why, readings.c.body.cast(Text))
+    for gateway, member, why, text in connection.execute(select(*columns)):
         one = codec.decode_reading(text.encode())
-        yield (
-            name_of(one.device.address, one.kind, one.values),
-            member,
-            one.time.quality,
-            one.time.received,
-        )
+        name = name_of(one.device.address, one.kind, one.values)
+        yield _Row(name=name, gateway=gateway, member=member, why=why or "", reading=one)
