@@ -38,7 +38,7 @@ def _take(browser: Browser, name: str, pixels: tuple[int, int], path: Path, lang
     counter.board.link("up")
     counter.board.transport("ble", "ok")
     scene(counter)
-    with Served(counter) as served, looking(browser, served, address, pixels) as page:
+    with Served(counter) as served, looking(browser, served, address, pixels, clocked=True) as page:
         page.screenshot(path=path, full_page=True)
 
 
