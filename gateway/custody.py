@@ -18,6 +18,8 @@ LONGEST_FACT = 120
 """A maker's or a meter's name fits on its case. 512 bytes are what the radio would carry."""
 RECORDS_PER_ARRIVAL = 1000
 """More than fit into one frame of any meter."""
+KNOWN_AS = "@known_as"
+"""In place of a driver's name: the mark that keeps by which key the readings of a Bluetooth address are named."""
 
 
 class Outbox(Protocol):
@@ -62,10 +64,11 @@ class Custody:
     _clock_offset_s: float | None = None
     _from: int = 0  # the bytes of the last record
     _decoded: int = 0  # records in them so far
-    _emitted: bool = False
+    _key: str = ""  # the device's, once a record was emitted
 
     async def save(self, record: Record) -> None:
         """See Keeper."""
+        self._key = self._key or await self._known_as()
         received, handed = self.clock(), self.handed()
         if handed != self._from:
             self._from, self._decoded = handed, 0
@@ -84,7 +87,6 @@ class Custody:
             ),
         )
         self._decoded += 1
-        self._emitted = True
         new = await self.outbox.put([reading])
         self.new += new
         if new:  # a memory read once more is no news to the screen
@@ -93,7 +95,7 @@ class Custody:
     async def note(self, what: str, value: str) -> None:
         """See Keeper. The serial is part of every reading's identity, so it comes before the first of them."""
         value = printable(value)
-        if what == "serial" and self._emitted and value != self._facts.get(what):
+        if what == "serial" and self._key and value != self._facts.get(what):
             raise Garbled("serial_after_record")
         if what == "clock":
             self._clock_offset_s = self._behind(datetime.fromisoformat(value))
@@ -106,17 +108,30 @@ class Custody:
 
     @property
     def device(self) -> Device:
-        """The meter, as far as it has told. A Bluetooth address is its own; a USB path is a place, and every store
-        has one of that name."""
-        serial, address = self._facts.get("serial", ""), self.sighting.address
+        """The meter, as far as it has told."""
         return Device(
-            key=serial or (address if self.sighting.transport == "ble" else f"{self.gateway}/{address}"),
+            key=self._key,
             maker=self._facts.get("maker", ""),
             model=self._facts.get("model", ""),
-            serial=serial,
-            address=address,
+            serial=self._facts.get("serial", ""),
+            address=self.sighting.address,
             firmware=self._facts.get("firmware", ""),
         )
+
+    async def _known_as(self) -> str:
+        """By which key this meter's readings are named: its serial number, else where it is.
+
+        A USB path is a place, and every store has one of that name. A Bluetooth address is the meter's own, so one
+        that tells its serial number only now and then (before it is paired, it may not) keeps its first key.
+        """
+        serial, address = self._facts.get("serial", ""), self.sighting.address
+        if self.sighting.transport != "ble":
+            return serial or f"{self.gateway}/{address}"
+        known = await self.outbox.mark(KNOWN_AS, address)
+        key = serial if serial and known != address else known or address
+        if key != known:
+            await self.outbox.set_mark(KNOWN_AS, address, key)
+        return key
 
     def _behind(self, shown: datetime) -> float:
         """Seconds the meter's naive clock is behind the gateway's; negative where it is ahead."""

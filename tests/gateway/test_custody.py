@@ -36,6 +36,12 @@ class Kept:
         self.bodies += map(codec.encode_reading, readings)
         return len(readings)
 
+    async def mark(self, driver: str, device_key: str) -> str | None:
+        return None
+
+    async def set_mark(self, driver: str, device_key: str, value: str) -> None:
+        pass
+
 
 @given(maker=ODD, model=ODD, serial=ODD, firmware=ODD, name=ODD, staff=ODD, code=ODD)
 def test_a_reading_decodes_whatever_meter_and_counter_say(
@@ -68,6 +74,43 @@ def test_a_reading_decodes_whatever_meter_and_counter_say(
     (body,) = kept.bodies
     assert codec.decode_reading(body).visit == visit
     msgspec.json.decode(header("ble.test", Context(sighting=sighting, now=NOON), visit, clock_trusted=True))
+
+
+@pytest.mark.parametrize(
+    ("serials", "readings"),
+    [
+        (["X-1", ""], 1),  # the second time it was refused: a bond was lost
+        (["", "X-1"], 1),  # the first time nobody had paired yet
+        (["", "X-1", "", "X-1"], 1),
+        (["X-1", "X-2"], 2),  # another meter behind the same radio
+    ],
+)
+def test_a_memory_read_again_is_no_news_although_the_serial_number_was_told_only_once(
+    tmp_path, serials, readings
+) -> None:
+    async def main() -> int:
+        outbox = await Outbox.open(tmp_path, gateway="store-1")
+        for number, serial in enumerate(serials):
+            custody = Custody(
+                outbox=outbox,
+                driver="ble.test",
+                sighting=Sighting(transport="ble", address="AA:01"),
+                conversation=UUID(int=number + 1),
+                clock=lambda: NOON,
+                clock_trusted=lambda: True,
+                visit_at=lambda moment: None,
+                local_utc_offset_min=480,
+                saved=lambda reading: None,
+                handed=lambda: 1,
+            )
+            if serial:
+                await custody.note("serial", serial)
+            await custody.save(Record(kind=Kind.GLUCOSE, key="1", values={"glucose_mmol_l": Decimal("5.4")}))
+        held = await outbox.recent(10)
+        await outbox.close()
+        return len(held)
+
+    assert asyncio.run(main()) == readings
 
 
 def visit(**changes: str) -> Visit:

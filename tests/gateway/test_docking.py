@@ -344,10 +344,10 @@ def test_a_real_conversation_replays_to_the_readings_it_had(tmp_path):
 
 
 class Emptied:
-    """An outbox that has only its journal left."""
+    """An outbox that has only its journal and its marks left."""
 
     def __init__(self, outbox: Outbox) -> None:
-        self.journal_of = outbox.journal_of
+        self.journal_of, self.mark, self.set_mark = outbox.journal_of, outbox.mark, outbox.set_mark
         self.readings: list[Reading] = []
 
     async def put(self, readings: Sequence[Reading]) -> int:
