@@ -229,7 +229,7 @@ def test_a_members_page_shows_a_reading_taken_in_another_store_by_itself(context
     at = datetime.now(UTC)
     taken = reading("away", Kind.URIC_ACID, at, {"urate_umol_l": "612"})
     taken = msgspec.structs.replace(
-        taken, visit=Visit(id=id_of("visit"), code="M10001", slot="counter", opened=at)
+        taken, visit=Visit(id=id_of("visit"), code="M10001", slot="counter", opened=at - timedelta(minutes=1))
     )
     batch = Batch(id=id_of("batch"), gateway="gw-s01", sent=at, readings=(taken,))
     with engine.begin() as connection:
