@@ -121,7 +121,8 @@ class _Line:
                 return
             self.heard = True
             frame = frames.front(data)
-            yield from self._take(frame)
+            for part in frame.parts():
+                yield from self._take(part)
             if frame.command == until and self.has(until, indices):
                 return
 
@@ -143,7 +144,7 @@ class _Line:
             if (count := frame.count()) is not None:
                 self.count = count
             results = frame.records()
-        except Garbled as garbled:  # one bad frame must not cost those behind it
+        except Garbled as garbled:  # one bad record must not cost those behind it
             yield from note("error", f"garbled_{garbled.error}")
             return
         if frame.command == frames.ERROR:

@@ -4,7 +4,7 @@ Which of them are readings is `benecheck`'s business. Layout: the public sources
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -56,6 +56,14 @@ class Frame:
             raise Garbled("length")
         cursor = Cursor(self.payload)
         return [_take_result(cursor, analyte) for _ in range(len(self.payload) // RECORD_BYTES)]
+
+    def parts(self) -> "Iterator[Frame]":
+        """A frame for each record in it: one whose date is none must not cost its neighbours. Else itself."""
+        if self.command not in RECORDS or not self.payload or len(self.payload) % RECORD_BYTES:
+            yield self
+            return
+        for at in range(0, len(self.payload), RECORD_BYTES):
+            yield replace(self, payload=self.payload[at : at + RECORD_BYTES])
 
     def count(self) -> int | None:
         """How many records of an analyte the meter says it has; None in other frames. Raises Garbled: length."""
