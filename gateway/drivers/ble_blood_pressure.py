@@ -79,9 +79,10 @@ def record_of(it: frames.Measurement) -> Record | NoReading:
 def key_of(it: frames.Measurement) -> str:
     """The record's own name: time, user and numbers; "" without a time, as the service has no record numbers.
 
+    A cuff without a clock may send zeros: two people with the same numbers are not one.
     The numbers belong to it because a clock that starts again with every new battery says the same time twice.
     """
-    if it.timestamp is None:
+    if it.timestamp is None or it.timestamp.is_blank:
         return ""
     numbers = "/".join(str(number) for number in (it.systolic, it.diastolic, it.pulse) if number is not None)
     return f"{it.timestamp.text()}#{'' if it.user_id is None else it.user_id}#{numbers}"

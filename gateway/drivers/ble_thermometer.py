@@ -81,7 +81,9 @@ def key_of(it: "Measurement") -> str:
 
     The number belongs to it because a clock that starts again with every new battery says the same time twice.
     """
-    return "" if it.timestamp is None else f"{it.timestamp.text()}#{it.temperature}"
+    if it.timestamp is None or it.timestamp.is_blank:
+        return ""
+    return f"{it.timestamp.text()}#{it.temperature}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

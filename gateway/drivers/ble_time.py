@@ -33,6 +33,11 @@ class DateTime:
             return None
         return datetime(self.year, self.month, self.day, self.hour, self.minute, self.second)  # noqa: DTZ001
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether all of it is 0: so says a meter that has no clock."""
+        return not any(self.parts().values())
+
     def text(self) -> str:
         """ISO 8601 with zeros for what is unknown: always the same text for the same bytes."""
         date = f"{self.year or 0:04}-{self.month or 0:02}-{self.day or 0:02}"

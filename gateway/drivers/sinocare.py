@@ -239,12 +239,11 @@ def record_of(it: Result, *, just_now: bool = False) -> Record | NoReading:
 
 def key_of(it: Result) -> str:
     """The record's own name, the same live and out of the memory: order number and time in the 2000 family; time
-    and value in older machines, which number their records only in the memory."""
-    moment = "" if it.time is None else it.time.isoformat()
-    if it.sample is not None:
-        return f"{it.order}@{moment}"
-    if moment:
-        return f"{moment}#{it.value}"
+    and value in older machines, which number their records only in the memory. Where the calendar is empty the
+    value belongs to it, as order numbers begin again when the memory is cleared."""
+    if it.time is not None:
+        moment = it.time.isoformat()
+        return f"{moment}#{it.value}" if it.sample is None else f"{it.order}@{moment}"
     return "" if it.order is None else f"{it.order}#{it.value}"
 
 
@@ -273,7 +272,7 @@ DRIVER = Driver(
     quirks="HI and LO frames still hold a number: it is never taken. Machines 0004 and 0012 have no such flag: "
     "beyond 1.1 to 33.3 mmol/L, and as errors 11 and 12, they mean HI and LO. That mg/dL of 0012 comes in tenths "
     "only one app says. A meter whose clock was never set says so: what is measured now counts as now, what it "
-    "kept has no trusted time. Nobody can ask for its time: it is known from a result seen being taken. Only "
+    "kept has no trusted time. Nobody can ask for its time, and what a result says tells nothing of the clock: it may be told late. Only "
     "machine 0004's clock can be set, to the minute; its memory comes in packages whose layout is not public, and "
     "is not asked for. The 2000 family is asked by sample type. Of 000A, 0018, 0020, 0024, 2002 and others the "
     "layout is not public: their results are noted as errors, and their bytes kept. The old WL-1 has no seconds: "
