@@ -187,9 +187,9 @@ DRIVER = Driver(
     source="Commands and two results, without their control bytes, in BaobabHealthTrust/app_vitals; three more "
     "public programs read the same fields.",
     quirks="A result is told once and there is no memory: while the gateway is down it is lost. The speed is "
-    "2400, selectable to 9600: say it in [[serial]] baud. The clock has no seconds and cannot be asked; where "
-    "it is within three minutes, a result is of when it came, else its readings are untrusted: set it. An "
-    "error code makes numbers beside it worthless.",
+    "2400, selectable to 9600: say it in [[serial]] baud. The clock has no seconds and cannot be asked: a "
+    "result is of when it came, unless it waited in the port while nobody listened. An error code makes "
+    "numbers beside it worthless.",
     proven_by="The published commands with their check bytes, results rebuilt from the published text, "
     "transcripts written by hand, a virtual monitor on a pseudo terminal. No conversation with a real one yet; "
     "that a result's check byte follows the commands' rule is not proven.",

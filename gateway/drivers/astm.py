@@ -358,11 +358,12 @@ DRIVER = Driver(
     "captures of Afinion 2, DCA Vantage, cobas c 111 and c 311 in senaite.astm; test names from its instrument "
     "definitions.",
     quirks="The last frame of a message is acknowledged only when its readings are on disk; a message that is "
-    "sent again gives the same readings. Delimiters are read from each H record. Line ends after a checksum may "
-    "be CR LF, CR or LF. A message that is cut off gives nothing. A control (H 12 or O 12 is Q, cobas specimen "
-    "QC) is kept as a control. Unknown tests, urine and preliminary results are noted, not guessed. Queries for "
-    "orders are acknowledged and not answered. The analyser's clock is believed only where a message's time "
-    "agrees with ours. Patient names and numbers stay in the journal.",
+    "sent again gives the same readings. Delimiters are read from each H record. Line ends after a checksum "
+    "may be CR LF, CR or LF. A message that is cut off gives nothing. A control (H 12 or O 12 is Q, cobas "
+    "specimen QC) is kept as a control. Unknown tests, urine and preliminary results are noted, not guessed. "
+    "Queries for orders are acknowledged and not answered. The analyser's clock is not known from what it says "
+    "the time of a message is, as that may have waited in it; a result without a time is of when its message "
+    "was made. Patient names and numbers stay in the journal.",
     proven_by="Captured messages of one Afinion 2 (HbA1c), one DCA Vantage (urine), one cobas c 111 (AST) and "
     "one c 311, unit tests of two public libraries, transcripts written by hand, a virtual analyser. No "
     "conversation with a real one yet; an Afinion lipid panel and DCA's HbA1c have not been seen, their test "

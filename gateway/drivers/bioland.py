@@ -202,10 +202,11 @@ DRIVER = Driver(
     devices="Bioland 爱奥乐 G-500 and other glucose meters that call themselves Bioland-BGM.",
     source="Two public apps: AppiaGlucometers (with the maker's examples as tests) and LepuBle.",
     quirks="Every question carries the host's time and sets the meter's clock; what it was before cannot be "
-    "asked: what the meter kept from before has no trusted time, unless it was measured right before. A gateway "
-    "without a clock asks nothing. 18 mg/dL means LO and 707 or more HI. Times have no seconds: two equal values "
-    "within a minute become one reading. Some modules are written to on 1001, others on 1003. Version 1 of the "
-    "protocol is understood, but not asked for.",
+    "asked: what the meter kept from before has no trusted time, unless it was measured right before. What "
+    "follows a countdown while nothing is asked is of now. A gateway without a clock asks nothing. 18 mg/dL "
+    "means LO and 707 or more HI. Times have no seconds: two equal values within a minute become one reading. "
+    "Some modules are written to on 1001, others on 1003. Version 1 of the protocol is understood, but not "
+    "asked for.",
     proven_by="The maker's examples in the tests of one app, layouts on which two apps agree, transcripts, a "
     "virtual meter. LO and HI are from one app only. No conversation with a real one yet.",
     services=SERVICES,

@@ -143,9 +143,10 @@ DRIVER = Driver(
     talk=talk,
     devices="BLT 宝莱特 (Biolight) WBP cuffs with Bluetooth.",
     source="The maker's own sample app in three public copies, and a captured result in another (JamBoBleSDK).",
-    quirks="An AA inside a frame is sent twice. Time is in seconds since 2000. The memory is read, but the cuff "
-    "is never told that it was: it may give the same results again, by the same names. The cuff is never made to "
-    "inflate from here. Errors have numbers whose words are not public.",
+    quirks="An AA inside a frame is sent twice. Time is in seconds since 2000; a result that follows pressures "
+    "told here is of now. The memory is read, but the cuff is never told that it was: it may give the same "
+    "results again, by the same names. The cuff is never made to inflate from here. Errors have numbers whose "
+    "words are not public.",
     proven_by="One captured result, whose sum and time are right; the maker's app; transcripts, a virtual cuff. "
     "Reading the memory and setting the clock are from the app only. No conversation with a real one yet.",
     services=frozenset({SERVICE}),

@@ -366,12 +366,13 @@ DRIVER = Driver(
     source="A label captured from a CardioChek PA: chendang/ekeng_monitor-android LipidData.java; lines of it "
     "again in com.cking.phss BluetoothClient4CardioChek.java and NET201X/KangShuoTech. EPL2: Eltron Programming "
     "Language.",
-    quirks="It prints once, asks for no answer, and has no memory that could be asked for over the line: the "
-    "bytes are in the journal before they are read. A label that stops in the middle, lacks a line or has a "
-    "damaged one gives no reading at all, not a smaller panel; print it again. The unit is what each line says. "
-    "'<' and '>' are HI and LO, dashes are a value the meter could not compute. TC/HDL follows from two other "
-    "lines and is left out; creatinine is not kept. Lines have no checksum: a digit changed on the way is not "
-    "noticed. Control tests look like any other. An adapter that waits for the word SEND is not asked.",
+    quirks="It prints once, asks for no answer, may print an old result again (so that a label is of the time "
+    "on it), and has no memory that could be asked for over the line: the bytes are in the journal before they "
+    "are read. A label that stops in the middle, lacks a line or has a damaged one gives no reading at all, "
+    "not a smaller panel; print it again. The unit is what each line says. '<' and '>' are HI and LO, dashes "
+    "are a value the meter could not compute. TC/HDL follows from two other lines and is left out; creatinine "
+    "is not kept. Lines have no checksum: a digit changed on the way is not noticed. Control tests look like "
+    "any other. An adapter that waits for the word SEND is not asked.",
     proven_by="One captured label (a panel in mmol/L with values below range) and single lines in two other "
     "programs, transcripts written by hand, a virtual meter. No conversation with a real one yet; mg/dL, '>', "
     "single strips and a label with other distances between its lines have not been seen.",

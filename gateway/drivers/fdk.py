@@ -161,10 +161,11 @@ DRIVER = Driver(
     talk=talk,
     devices="FDK 福达康 glucose meters and cuffs whose frames begin with FE 6A.",
     source="One public app (ekeng_monitor-android).",
-    quirks="The frames have no checksum: only head and exact length are checked, and a frame with another head in "
-    "it is refused. A result carries no time and no number: it is of now, and the same one told again within ten "
-    "seconds counts once. How HI, LO and errors are told is not public: beyond 20 to 600 mg/dL glucose is HI or "
-    "LO. Nor is the speed of the line: 9600 is assumed, over Bluetooth it does not matter.",
+    quirks="The frames have no checksum: only head and exact length are checked, and a frame with another head "
+    "in it is refused. A result carries no time and no number: it is of now, unless it waited in the port "
+    "while nobody listened, and the same one told again within ten seconds counts once. How HI, LO and errors "
+    "are told is not public: beyond 20 to 600 mg/dL glucose is HI or LO. Nor is the speed of the line: 9600 is "
+    "assumed, over Bluetooth it does not matter.",
     proven_by="One app only, and a cuff's bytes in its comment; transcripts, a virtual meter. No capture of a "
     "glucose result is public, and that its frame has eight bytes is taken from its other frames: unproven.",
     line=SerialLine(baud=9600),

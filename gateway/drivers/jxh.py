@@ -342,10 +342,10 @@ DRIVER = Driver(
     source="Lepu's Bluetooth kit (viatomEcho/LepuBle, BpmBleCmd and BpmBleResponse) and JamBo's "
     "(chinnsenn2/JamBoBleSDK, CigiiBloodPressure).",
     quirks="Two layouts of a result, told apart by their length; each is known from one program, and they have "
-    "the pulse in different places, so it is left out until somebody compares it with a display. The shorter one "
-    "has no time: the same numbers twice running, with no measurement seen between, count once. All that is kept "
-    "is told at every docking, by the same names. The clock can be set, not read. Which of its two users measured "
-    "is not passed on.",
+    "the pulse in different places, so it is left out until somebody compares it with a display. The shorter "
+    "one has no time: the same numbers twice running, with no measurement seen between, count once. All that "
+    "is kept is told at every docking, by the same names. A result that follows pressures told here is of now. "
+    "The clock can be set, not read. Which of its two users measured is not passed on.",
     proven_by="Nothing real: no frame of one is public. Two programs agree on systolic and diastolic; everything "
     "else is from one. Transcripts by hand, a virtual cuff. Compare the first results with the display.",
     services=frozenset({SERVICE}),

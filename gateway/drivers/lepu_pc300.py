@@ -206,10 +206,11 @@ DRIVER = Driver(
     "meter plugged into them glucose, uric acid and cholesterol.",
     source="Lepu's Bluetooth kit (viatomEcho/LepuBle, Pc300BleResponse), a demonstration program of the maker's "
     "protocol, and frames that a French project shows.",
-    quirks="Results have neither time nor number and are told more than once: the same again within ten frames is "
-    "one result, and glucose comes on two tokens. Glucose in mg/dL is refused, as two programs disagree on its "
-    "scale by ten. A temperature counts when the box says that it is final, an SpO2 after half a minute, at rest. "
-    "Nothing is asked for but its name; its clock is of no use to results without a time.",
+    quirks="Results have neither time nor number and are told more than once: the same again within ten frames "
+    "is one result, and glucose comes on two tokens. Glucose in mg/dL is refused, as two programs disagree on "
+    "its scale by ten. A temperature counts when the box says that it is final, an SpO2 after half a minute, "
+    "at rest. A pressure or a temperature that follows its own steps is of now. Nothing is asked for but its "
+    "name; its clock is of no use to results without a time.",
     proven_by="Captured frames of a glucose, an SpO2 and a temperature; their layouts, and blood pressure's, from "
     "two programs. Uric acid and cholesterol from one. What it tells again when connected again nobody says. "
     "Transcripts by hand, a virtual box.",

@@ -203,11 +203,11 @@ DRIVER = Driver(
     source="Facts on format 5 in leon80148/BP_checker, which cites Omron's manual; a line of an HBP-9020 "
     "published in a hospital's client, which two more programs agree with.",
     quirks="A result is told once and there is no memory: while the gateway is down it is lost. The clock has "
-    "no seconds and cannot be asked; where it is within three minutes, a result is of when it came, else its "
-    "readings are untrusted: set it. An error code makes numbers beside it worthless in format 5. In the other "
-    "format the last digit's meaning is not public: it becomes a flag. The id typed at the monitor is not "
-    "used. The 9020's speed is not public: say it in [[serial]] baud. Formats 1 to 3 and the 9020's STX format "
-    "are refused by name.",
+    "no seconds and cannot be asked: a result is of when it came, unless it waited in the port while nobody "
+    "listened. An error code makes numbers beside it worthless in format 5. In the other format the last "
+    "digit's meaning is not public: it becomes a flag. The id typed at the monitor is not used. The 9020's "
+    "speed is not public: say it in [[serial]] baud. Formats 1 to 3 and the 9020's STX format are refused by "
+    "name.",
     proven_by="One line of a real HBP-9020, the unit tests of one public library for format 5, transcripts "
     "written by hand, a virtual monitor on a pseudo terminal. No conversation with a real one yet. That its "
     "USB port says 0590, Omron's number, is a guess: else name it in [[serial]].",

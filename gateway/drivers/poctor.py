@@ -187,7 +187,8 @@ DRIVER = Driver(
     devices="Poctor M3102 for glucose, uric acid and ketone.",
     source="viatomEcho/LepuBle PoctorM3102Data.kt.",
     quirks="The last digit of glucose and ketone is a decimal (mmol/L), uric acid is in µmol/L. HI and LO come "
-    "without a time. Two equal results of one analyte within one minute become one reading.",
+    "without a time. Whether a result is told late nobody says, so it is of the time in it. Two equal results "
+    "of one analyte within one minute become one reading.",
     proven_by="Nothing but a virtual meter: no line of a real one has been published. The layout is from one "
     "maker's kit; two words of a line are not explained, and a control solution would be taken for a person's. "
     "Compare a first reading with the meter's display.",

@@ -158,8 +158,8 @@ DRIVER = Driver(
     "the same fields at the same places.",
     quirks="A result is told once and there is no memory: while the gateway is down it is lost. No line end "
     "follows. What the last four fields say is not public: where they are not zero, the reading is flagged. "
-    "The clock cannot be asked; where it is within three minutes, a result is of when it came, else its "
-    "readings are untrusted: set it. The id is not used.",
+    "The clock cannot be asked: a result is of when it came, unless it waited in the port while nobody "
+    "listened. The id is not used.",
     proven_by="One captured result, whose check byte its publisher computed, transcripts written by hand, a "
     "virtual monitor on a pseudo terminal. No conversation with a real one yet; how it tells a failed "
     "measurement is not known (a pressure of 0 is taken for one).",

@@ -139,8 +139,9 @@ DRIVER = Driver(
     talk=talk,
     devices="Yonker YK-BPA and YK-IBPA cuffs, Femmto KF-DT.",
     source="derdilla/blood-pressure-monitor-fl yonker_measurement_data.dart and its test.",
-    quirks="Its clock is unreliable. Pressures while the cuff inflates (80 ...) are no readings. The same service "
-    "on an oximeter is not touched. Pressures above 255 mmHg do not fit into its frame.",
+    quirks="Its clock is unreliable and has no seconds: a result that follows pressures told here is of now. "
+    "Pressures while the cuff inflates (80 ...) are no readings. The same service on an oximeter is not "
+    "touched. Pressures above 255 mmHg do not fit into its frame.",
     proven_by="One captured result; that the first three numbers are the pressures and the pulse, two more "
     "public projects say of two other models. Transcripts written by hand, a virtual cuff. HI, LO and errors "
     "are unknown.",

@@ -38,7 +38,6 @@ class BiolandMeter(LineMeter):
     battery_percent: int = 80
     plain_sum: bool = False
     records: list[BiolandRecord] = field(default_factory=list)
-    _untold: list[bytes] = field(default_factory=list)
     _walked: int = 0
     _heard: bytes = b""
 
@@ -50,13 +49,12 @@ class BiolandMeter(LineMeter):
 
     def measure_now(self, mg_dl: int) -> None:
         """A test that whoever is connected watches: a countdown, and the result."""
-        self._untold += [self._frame(COUNTDOWN, bytes((0, left))) for left in (5, 4, 3, 2, 1)]
-        self._untold.append(self._frame(RECORD, self.measure(mg_dl).data()))
+        self.untold.step(*[self._frame(COUNTDOWN, bytes((0, left))) for left in (5, 4, 3, 2, 1)])
+        self.untold.step(self._frame(RECORD, self.measure(mg_dl).data()))
 
     def begin(self) -> Iterator[bytes]:
         """See LineMeter."""
-        while self._untold:
-            yield self._untold.pop(0)
+        return self.untold.tell()
 
     def hear(self, data: bytes) -> Iterator[bytes]:
         """See LineMeter."""
@@ -70,6 +68,7 @@ class BiolandMeter(LineMeter):
     def on_line_lost(self) -> None:
         """See LineMeter: the next to ask is given the newest record first again."""
         self._walked, self._heard = 0, b""
+        self.untold.forget_steps()
 
     def _answer(self, request: bytes) -> Iterator[bytes]:
         if len(request) == REQUEST_BYTES:

@@ -47,10 +47,9 @@ class BltResult:
 
 @dataclass(kw_only=True)
 class BltCuff(LineMeter):
-    """Whoever connects is told its state, and what it measured since."""
+    """Whoever connects is told its state, and what it measures while they listen; it keeps every result."""
 
     stored: list[BltResult] = field(default_factory=list)
-    _told: list[bytes] = field(default_factory=list)
     _heard: bytes = b""
 
     def measure(self, systolic: int, diastolic: int, pulse: int, user: User = User.A) -> BltResult:
@@ -62,20 +61,19 @@ class BltCuff(LineMeter):
     def measure_now(self, systolic: int, diastolic: int, pulse: int, user: User = User.A) -> None:
         """A measurement that whoever is connected watches."""
         result = self.measure(systolic, diastolic, pulse, user)
-        self._told += [_frame(PRESSURE, bytes((pressure, 0, 0))) for pressure in (diastolic, systolic)]
+        self.untold.step(*[_frame(PRESSURE, bytes((pressure, 0, 0))) for pressure in (diastolic, systolic)])
         told = bytes((user << 5, 0)) + result.numbers() + result.time() + b"\0"
-        self._told.append(_frame(RESULT, told))
+        self.untold.step(_frame(RESULT, told))
 
     def fail(self, error: int) -> None:
         """A measurement that came to nothing."""
-        self._told.append(_frame(RESULT, bytes((FAILED, error)) + bytes(9)))
+        self.untold.step(_frame(RESULT, bytes((FAILED, error)) + bytes(9)))
 
     def begin(self) -> Iterator[bytes]:
         """See LineMeter."""
         now = int((self.clock() - START_OF_TIME).total_seconds()).to_bytes(4, "little")
         yield _frame(STATE, b"\x4b\x21\x00" + now)
-        while self._told:
-            yield self._told.pop(0)
+        yield from self.untold.tell()
 
     def hear(self, data: bytes) -> Iterator[bytes]:
         """See LineMeter."""
@@ -90,6 +88,7 @@ class BltCuff(LineMeter):
     def on_line_lost(self) -> None:
         """See LineMeter."""
         self._heard = b""
+        self.untold.forget_steps()
 
     def _answer(self, id_: int, data: bytes) -> Iterator[bytes]:
         match id_:

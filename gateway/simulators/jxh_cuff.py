@@ -14,12 +14,11 @@ SERVICE, NOTIFY, WRITE = "18f0", "2af0", "2af1"
 
 @dataclass(kw_only=True)
 class JxhCuff(LineMeter):
-    """Two users; `begin` tells what was measured since it was last told."""
+    """Two users. Whoever listens is told each pressure; a result nobody was told waits for who listens next."""
 
     of_the_old: bool = False
     kept: list[bytes] = field(default_factory=list)
     set_to: datetime | None = None
-    _to_tell: list[bytes] = field(default_factory=list)
 
     def measure(self, systolic: int, diastolic: int, pulse: int, *, user: int = 0, uneven: bool = False) -> None:
         """Takes one measurement now: the pressure rises and falls, and the result is told and kept."""
@@ -33,17 +32,20 @@ class JxhCuff(LineMeter):
             data = pressures + bytes((uneven, pulse, user)) + number.to_bytes(2, "big") + time
             self.kept.append(data)
         rising = (30, systolic + 30, diastolic)
-        self._to_tell += [_frame(pressure >> 8, bytes([pressure & 0xFF])) for pressure in rising]
-        self._to_tell.append(_frame(0x1C, data))
+        self.untold.step(*[_frame(pressure >> 8, bytes([pressure & 0xFF])) for pressure in rising])
+        self.untold.result(_frame(0x1C, data))
 
     def fail(self, code: int) -> None:
         """A measurement that came to nothing."""
-        self._to_tell += [_frame(0, bytes([30])), _frame(0x3C, bytes(5) + bytes([code]))]
+        self.untold.step(_frame(0, bytes([30])), _frame(0x3C, bytes(5) + bytes([code])))
 
     def begin(self) -> Iterator[bytes]:
         """See LineMeter."""
-        told, self._to_tell = self._to_tell, []
-        return iter(told)
+        return self.untold.tell()
+
+    def on_line_lost(self) -> None:
+        """See LineMeter."""
+        self.untold.forget_steps()
 
     def hear(self, data: bytes) -> Iterator[bytes]:
         """See LineMeter."""

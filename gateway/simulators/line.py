@@ -14,6 +14,44 @@ NOTIFICATION_BYTES = 20
 """What fits into one notification where nobody has asked for a larger MTU: 23 less the ATT header."""
 
 
+HEARD_WITHIN = timedelta(seconds=1)
+"""A step of a measurement is heard by who listens at that moment, or by nobody."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Untold:
+    """What a meter has to say by itself: a step of a measurement now or never, a result until it was told."""
+
+    now: Callable[[], datetime]
+    _frames: list[tuple[datetime | None, bytes]] = field(default_factory=list)
+
+    def step(self, *frames: bytes, within: timedelta = HEARD_WITHIN) -> None:
+        """It says `frames` at this moment, and does not keep them."""
+        until = self.now() + within
+        self._frames += [(until, frame) for frame in frames]
+
+    def result(self, *frames: bytes) -> None:
+        """It says `frames` now, or when somebody listens."""
+        self._frames += [(None, frame) for frame in frames]
+
+    def tell(self) -> Iterator[bytes]:
+        """One after the other, and each once."""
+        while (frame := self.next()) is not None:
+            yield frame
+
+    def next(self) -> bytes | None:
+        """The next there is to say."""
+        while self._frames:
+            until, frame = self._frames.pop(0)
+            if until is None or self.now() <= until:
+                return frame
+        return None
+
+    def forget_steps(self) -> None:
+        """Whoever listened is gone."""
+        self._frames = [one for one in self._frames if one[0] is None]
+
+
 @dataclass(kw_only=True)
 class LineMeter(ABC):
     """A meter with a clock, a serial number and a line. It yields what it says in the pieces it says it in."""
@@ -21,6 +59,13 @@ class LineMeter(ABC):
     now: Callable[[], datetime]
     serial: str = "SN-0001"
     clock_error: timedelta = timedelta(0)  # how far the meter's clock is ahead of the truth
+    untold: Untold = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.untold = Untold(now=self._now)  # and no lambda: a meter may be sent to another process
+
+    def _now(self) -> datetime:
+        return self.now()
 
     def clock(self) -> datetime:
         """What the meter's display says the time is."""

@@ -4,15 +4,19 @@ Written from the published frames and two apps. What carries the bytes is `line`
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import timedelta
 
-from gateway.simulators.line import LineMeter
+from gateway.simulators.line import HEARD_WITHIN, LineMeter
 
 SERVICE = "00005970-6d75-4753-5053-676e6f6c7553"
 NOTIFY = "02005970-6d75-4753-5053-676e6f6c7553"
 WRITE = "01005970-6d75-4753-5053-676e6f6c7553"
 
 EVERYBODY, ITSELF, HOST, ON_A_WIRE = 0x55, 0x3A, 0xA3, 0xFF
+
+MEASURING = timedelta(seconds=30)
+"""How long one measurement takes."""
 
 
 @dataclass(kw_only=True)
@@ -21,7 +25,6 @@ class PanGaoCuff(LineMeter):
 
     wired: bool = False
     connected: bool = False
-    _told: list[bytes] = field(default_factory=list)  # what waits to be told
     _last: bytes = b""
     _heard: bytes = b""
 
@@ -29,8 +32,10 @@ class PanGaoCuff(LineMeter):
         """Somebody pressed its button; `status` is the byte nobody knows."""
         steps = [(0xB1, b""), (0xB3, b""), (0xB4, b"")]
         steps += [(0xB7, bytes((0, pressure))) for pressure in (diastolic, systolic)]
-        steps.append((0xB8, bytes((status, systolic, diastolic, pulse))))
-        self._told += [self._frame(command, data) for command, data in steps]
+        # On a wire it says what goes on whenever it is asked, as long as it goes on.
+        within = MEASURING if self.wired else HEARD_WITHIN
+        self.untold.step(*[self._frame(command, data) for command, data in steps], within=within)
+        self.untold.result(self._frame(0xB8, bytes((status, systolic, diastolic, pulse))))
 
     def begin(self) -> Iterator[bytes]:
         """See LineMeter: nothing before it was greeted."""
@@ -48,7 +53,7 @@ class PanGaoCuff(LineMeter):
     def on_line_lost(self) -> None:
         """See LineMeter. What it had to tell of a measurement is gone with the listener, but for its result."""
         self.connected, self._heard = False, b""
-        self._told = [frame for frame in self._told if frame[2] == 0xB8][-1:]
+        self.untold.forget_steps()
 
     def _answer(self, address: int, command: int) -> Iterator[bytes]:
         match address, command:
@@ -56,11 +61,9 @@ class PanGaoCuff(LineMeter):
                 yield _frame(EVERYBODY, ITSELF, bytes([HOST]))
             case (0xA3, 0xA0) if not self.wired:
                 self.connected = True
-                while self._told:
-                    yield self._told.pop(0)
+                yield from self.untold.tell()
             case (0xFF, 0xA0) if self.wired:
-                if self._told:
-                    self._last = self._told.pop(0)
+                self._last = self.untold.next() or self._last
                 if self._last:
                     yield self._last
 

@@ -4,7 +4,7 @@ Written from the frames that public programs read. The line is `line`'s.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 
 from gateway.simulators.line import LineMeter
@@ -16,40 +16,43 @@ _TIMES = 3
 
 @dataclass(kw_only=True)
 class Pc300Box(LineMeter):
-    """`begin` tells what was measured since it was last told."""
+    """It keeps nothing: what it says while nobody listens is gone."""
 
     name: str = "PC-300SNT"
-    _to_tell: list[bytes] = field(default_factory=list)
 
     def measure_pressure(self, systolic: int, mean: int, diastolic: int, pulse: int) -> None:
         """Takes one blood pressure: the cuff rises and falls."""
         for pressure in (40, systolic + 30, diastolic):
-            self._to_tell.append(_frame(0x42, 1, pressure.to_bytes(2, "big")))
-        self._to_tell += [_frame(0x43, 1, systolic.to_bytes(2, "big") + bytes((mean, diastolic, pulse)))] * _TIMES
+            self.untold.step(_frame(0x42, 1, pressure.to_bytes(2, "big")))
+        result = systolic.to_bytes(2, "big") + bytes((mean, diastolic, pulse))
+        self.untold.step(*[_frame(0x43, 1, result)] * _TIMES)
 
     def measure_glucose(self, mmol_l: Decimal) -> None:
         """Takes one glucose, in mmol/L: decimal digits."""
-        self._to_tell += [_frame(0x73, 1, b"\0" + bytes.fromhex(f"{int(mmol_l * 10):04}"))] * _TIMES
+        self.untold.step(*[_frame(0x73, 1, b"\0" + bytes.fromhex(f"{int(mmol_l * 10):04}"))] * _TIMES)
 
     def measure_strip(self, kind: int, raw: int, flags: int = 0) -> None:
         """Takes one measurement with a BeneCheck strip: 2 is uric acid, 3 cholesterol."""
-        self._to_tell += [_frame(0xE2, kind, bytes([flags]) + raw.to_bytes(2, "big"))] * _TIMES
+        self.untold.step(*[_frame(0xE2, kind, bytes([flags]) + raw.to_bytes(2, "big"))] * _TIMES)
 
     def measure_temperature(self, celsius: Decimal) -> None:
         """Takes one temperature: two while it rises, and the final one."""
         raw = int((celsius - 30) * 100)
         for flags, less in ((0x20, 150), (0x20, 40), *((0x40, 0),) * _TIMES):
-            self._to_tell.append(_frame(0x72, 1, bytes([flags]) + (raw - less).to_bytes(2, "big")))
+            self.untold.step(_frame(0x72, 1, bytes([flags]) + (raw - less).to_bytes(2, "big")))
 
     def show_finger(self, *spo2: int, pulse: int = 67) -> None:
         """A finger is in the clip: one frame a second."""
         for percent in spo2:
-            self._to_tell.append(_frame(0x53, 1, bytes([percent]) + pulse.to_bytes(2, "little") + b"\x25\0"))
+            self.untold.step(_frame(0x53, 1, bytes([percent]) + pulse.to_bytes(2, "little") + b"\x25\0"))
 
     def begin(self) -> Iterator[bytes]:
         """See LineMeter."""
-        told, self._to_tell = self._to_tell, []
-        return iter(told)
+        return self.untold.tell()
+
+    def on_line_lost(self) -> None:
+        """See LineMeter."""
+        self.untold.forget_steps()
 
     def hear(self, data: bytes) -> Iterator[bytes]:
         """See LineMeter: it is asked for its name."""

@@ -4,7 +4,7 @@ Written from five public apps. What carries the bytes is `line`'s and `bumble_me
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gateway.simulators.line import LineMeter
 
@@ -19,26 +19,27 @@ class RaycomeCuff(LineMeter):
     """What it measured while nobody listened it tells to the next who does, for its display still shows it."""
 
     inflations_by_host: int = 0
-    _told: list[bytes] = field(default_factory=list)
     _shown: bytes = b""
 
     def measure(self, systolic: int, diastolic: int, pulse: int) -> None:
         """Somebody pressed its button, and whoever is connected may watch."""
         self._shown = b"\xfd\xfd\xfc" + bytes((systolic, diastolic, pulse)) + b"\r\n"
         pressures = [b"\xfd\xfd\xfb" + bytes((0, pressure)) + b"\r\n" for pressure in (diastolic, systolic)]
-        self._told += [STARTED, *pressures, *[self._shown] * TIMES_TOLD, FINISHED]
+        self.untold.step(STARTED, *pressures, *[self._shown] * TIMES_TOLD, FINISHED)
 
     def fail(self, code: int) -> None:
         """A measurement that came to nothing."""
-        self._told += [STARTED, b"\xfd\xfd\xfd" + bytes([code]) + b"\r\n"]
+        self.untold.step(STARTED, b"\xfd\xfd\xfd" + bytes([code]) + b"\r\n")
 
     def begin(self) -> Iterator[bytes]:
         """See LineMeter."""
         yield READY
-        if not self._told and self._shown:
+        said = self.untold.next()
+        if said is None and self._shown:
             yield self._shown
-        while self._told:
-            yield self._told.pop(0)
+        while said is not None:
+            yield said
+            said = self.untold.next()
 
     def hear(self, data: bytes) -> Iterator[bytes]:
         """See LineMeter. Told to start it would inflate, whoever wears it or not: nobody should."""
@@ -47,4 +48,4 @@ class RaycomeCuff(LineMeter):
 
     def on_line_lost(self) -> None:
         """See LineMeter: only the display remembers."""
-        self._told.clear()
+        self.untold.forget_steps()

@@ -66,12 +66,11 @@ class SinocareRecord:
 
 @dataclass(kw_only=True)
 class SinocareMeter(LineMeter):
-    """Whoever listens is told the tests done since; every result stays in the memory."""
+    """Whoever listens is told each step of a test, and later its result; every result stays in the memory."""
 
     machine: int = CARBON
     records: list[SinocareRecord] = field(default_factory=list)
     greets: bool = True
-    _untold: list[bytes] = field(default_factory=list)
     _heard: bytes = b""
 
     def measure(
@@ -94,25 +93,21 @@ class SinocareMeter(LineMeter):
             haematocrit_percent=haematocrit_percent,
         )
         self.records = [*self.records, record][-MEMORY:]
-        self._untold += [
-            self.frame(WAITING, b"\x00\x05"),
-            self.frame(STARTED, bytes(2)),
-            self.frame(RESULT, record.payload(self.machine)),
-        ]
+        self.untold.step(self.frame(WAITING, b"\x00\x05"), self.frame(STARTED, bytes(2)))
+        self.untold.result(self.frame(RESULT, record.payload(self.machine)))
         return record
 
     def fail(self, number: int) -> None:
         """A test that came to nothing: E-`number`."""
-        self._untold += [self.frame(WAITING, b"\x00\x05"), self.frame(ERROR, bytes((0, number)))]
+        self.untold.step(self.frame(WAITING, b"\x00\x05"), self.frame(ERROR, bytes((0, number))))
 
     def switch_off(self) -> None:
         """Says that it goes, as the last thing it says."""
-        self._untold.append(self.frame(OFF, b"\x02\x00"))
+        self.untold.step(self.frame(OFF, b"\x02\x00"))
 
     def begin(self) -> Iterator[bytes]:
         """See LineMeter: the tests nobody was told of."""
-        while self._untold:
-            yield self._untold.pop(0)
+        return self.untold.tell()
 
     def hear(self, data: bytes) -> Iterator[bytes]:
         """See LineMeter."""
@@ -126,6 +121,7 @@ class SinocareMeter(LineMeter):
     def on_line_lost(self) -> None:
         """See LineMeter."""
         self._heard = b""
+        self.untold.forget_steps()
 
     def frame(self, command: int, payload: bytes) -> bytes:
         """A frame of this machine."""

@@ -16,22 +16,24 @@ MICROLIFE_SERVICE, MICROLIFE_NOTIFY, MICROLIFE_WRITE = "fff0", "fff1", "fff2"
 
 @dataclass(kw_only=True)
 class YonkerCuff(LineMeter):
-    """Tells the pressure while it inflates, and the result when it is done; to nobody, if nobody listens."""
+    """Tells the pressure while it inflates, and the result when it is done, or to who listens next."""
 
     has_clock: bool = True
-    _unsaid: list[bytes] = field(default_factory=list)
 
     def measure(self, systolic: int, diastolic: int, pulse: int) -> None:
         """One measurement, done now."""
         at = self.clock()
         date = bytes((at.day, at.month, at.year - 2000, at.hour, at.minute)) if self.has_clock else bytes(5)
-        self._unsaid += [bytes((0x80, 0, pressure, 0)) for pressure in (40, 110, 160)]
-        self._unsaid.append(bytes((0x81, systolic, diastolic, pulse, 0, 0)) + date + bytes(4))
+        self.untold.step(*[bytes((0x80, 0, pressure, 0)) for pressure in (40, 110, 160)])
+        self.untold.result(bytes((0x81, systolic, diastolic, pulse, 0, 0)) + date + bytes(4))
 
     def begin(self) -> Iterator[bytes]:
         """See LineMeter."""
-        while self._unsaid:
-            yield self._unsaid.pop(0)
+        return self.untold.tell()
+
+    def on_line_lost(self) -> None:
+        """See LineMeter."""
+        self.untold.forget_steps()
 
     def hear(self, data: bytes) -> Iterator[bytes]:
         """See LineMeter: it takes no commands."""

@@ -82,7 +82,7 @@ def test_a_result_without_a_time_counts_once_and_again_after_another_measurement
     cuff = Cuff(of_the_old=True)
     cuff.measure(128, 80, 72)
     *_, result = told = list(cuff.begin())
-    cuff._to_tell = [*told, result]
+    cuff.untold.step(*told, result)
     first = over_the_air(cuff)
     assert len(first.records) == 1
     cuff._to_tell = [result]

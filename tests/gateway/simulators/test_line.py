@@ -12,7 +12,7 @@ import pytest
 from gateway.conversation import Lost
 from gateway.simulators.air import BONDING_KEYS, Air, radio
 from gateway.simulators.bumble_meter import BumbleMeter
-from gateway.simulators.line import BleLine, LineMeter
+from gateway.simulators.line import HEARD_WITHIN, BleLine, LineMeter, Untold
 from gateway.simulators.meter import Faults
 from gateway.simulators.serial_line import LineFaults, PtyMeter
 from gateway.transports.ble import Backend, Ble
@@ -185,3 +185,18 @@ def test_a_line_has_faults(faults, heard):
             wire.unplug()
 
     assert asyncio.run(main()) == heard
+
+
+def test_a_step_is_heard_at_that_moment_or_never_and_a_result_waits():
+    times = [datetime.fromisoformat("2026-03-05T12:00:00")]
+    untold = Untold(now=lambda: times[-1])
+    untold.step(b"blood, please")
+    untold.result(b"5.8")
+    assert list(untold.tell()) == [b"blood, please", b"5.8"]
+    untold.step(b"blood, please")
+    untold.result(b"5.9")
+    times.append(times[0] + HEARD_WITHIN * 2)
+    assert list(untold.tell()) == [b"5.9"]
+    untold.step(b"blood, please")
+    untold.forget_steps()
+    assert list(untold.tell()) == []

@@ -75,3 +75,15 @@ def test_a_line_lost_anywhere_costs_no_result_and_doubles_none(lose_after):
     readings = [record.values["systolic_mmhg"] for record in first.records + second.records]
     assert readings in ([128, 119], [119])  # one told while the line was going is gone: the cuff tells it once
     assert len(readings) == len(set(readings))
+
+
+def test_a_cuff_on_a_wire_that_repeats_itself_for_ever_is_let_go_after_a_quiet_minute_and_loses_nothing():
+    chit = cuff(wired=True)
+    chit.measure(131, 84, 70)
+    first = meet(WIRE_DRIVER, chit)
+    assert [record.live for record in first.records] == [True]
+    asked_once_it_was_told = first.acts[first.acts.index("emit") + 1 :]
+    assert len(asked_once_it_was_told) == 6  # every ten seconds
+    chit.measure(131, 84, 70)
+    second = meet(WIRE_DRIVER, chit, last_record=first.remembered)
+    assert [record.values["systolic_mmhg"] for record in second.records] == [Decimal(131)]

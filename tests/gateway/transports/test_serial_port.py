@@ -150,7 +150,7 @@ class Sockets:
 
 @asynccontextmanager
 async def transport(sockets: Sockets, *settings: SerialSettings, **options) -> AsyncIterator[SerialPorts]:
-    """A transport that looks often, and whoever listens to it. What is said once a port is open was not waiting."""
+    """A transport that looks often, and whoever listens to it. What is said once a port is open did not wait."""
     options = {"look_every_s": 0.02, "ask_every_s": 0.05, "settle_s": 0.0} | options
     made = SerialPorts(settings, recognise, look=sockets.look, **options)
     async with asyncio.timeout(WITHIN_S):
