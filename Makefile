@@ -36,7 +36,7 @@ bench: setup  ## one JSON line per figure
 	@$(VENV)/python -m cloud.demo.debian demo >&2
 	@$(VENV)/python -m hil_tests.bench
 
-hil: setup  ## the long tests: what hardware is here, power cuts, a siege of 200 kills (ARGS=20 for fewer)
+hil: setup  ## the long tests: power cuts, a siege of 200 kills (ARGS=20 for fewer), a trade of forty meters
 	@$(VENV)/python -m cloud.demo.debian test
 	@exec $(VENV)/python -m hil_tests $(ARGS)
 

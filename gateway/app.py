@@ -53,6 +53,8 @@ HEARTBEAT_TICKS = 15
 HOUSEKEEPING_TICKS = 600
 """Retention is counted in days; every ten minutes is plenty."""
 CLOCK_TICKS = 10
+FINISHED_WITHIN_S = 10.0
+"""Reading the journal takes milliseconds; what is longer than this must not keep customers waiting."""
 FINISH_EVERY_S = 300.0
 """What a lost line left unread is read while the customer may still be in the shop."""
 MB = 1024 * 1024
@@ -120,6 +122,7 @@ class Gateway:
             local_utc_offset_min=config.local_utc_offset_min,
         )
         self._transports: list[Transport] = []
+        self._finished = asyncio.Event()  # with what was cut off before the start
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs every part until `stop`; raises OutboxFailed."""
@@ -152,7 +155,7 @@ class Gateway:
         ]
         for line in lines_of(self._config, self._drivers, self._recognise):
             self._transports.append(line)
-            parts.append((line.name, partial(self._docking.watch, line)))
+            parts.append((line.name, partial(self._watch, line)))
         if self._config.virtual is not None:
             parts += self._virtual_parts(self._config.virtual)
         return parts
@@ -168,7 +171,7 @@ class Gateway:
             raise CannotStart(f"[virtual] cannot be used: {error}") from None
         self._transports.append(store.transport)
         return [
-            ("virtual", lambda: self._docking.watch(store.transport)),
+            ("virtual", lambda: self._watch(store.transport)),
             ("customers", lambda: store.run(self._open_visit)),
         ]
 
@@ -181,13 +184,23 @@ class Gateway:
             self.visits.close(slot, _now())
         self.board.changed()
 
+    async def _watch(self, transport: Transport) -> None:
+        """A meter that tells its last result for ever is not asked before what was heard of it is known."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FINISHED_WITHIN_S):
+                await self._finished.wait()
+        await self._docking.watch(transport)
+
     async def _finish_interrupted(self) -> None:
         """What a crash or a loss cut off is read from the journal: at the start, and for what is cut off later."""
         drivers = {driver.name: driver for driver in self._drivers}
         while True:
-            await finish_interrupted(
-                self.outbox, drivers=drivers, under_way=lambda: self._docking.under_way, saved=self.board.saved
-            )
+            try:
+                await finish_interrupted(
+                    self.outbox, drivers=drivers, under_way=lambda: self._docking.under_way, saved=self.board.saved
+                )
+            finally:
+                self._finished.set()
             await asyncio.sleep(FINISH_EVERY_S)
 
     async def _send(self) -> None:

@@ -62,6 +62,7 @@ class Custody:
     new: int = 0
     _facts: dict[str, str] = field(default_factory=dict)
     _clock_offset_s: float | None = None
+    _compared_well: bool = False  # by a clock of ours that was to be believed
     _from: int = 0  # the bytes of the last record
     _decoded: int = 0  # records in them so far
     _key: str = ""  # the device's, once a record was emitted
@@ -69,7 +70,7 @@ class Custody:
     async def save(self, record: Record) -> None:
         """See Keeper."""
         self._key = self._key or await self._known_as()
-        received, handed = self.clock(), self.handed()
+        received, handed, trusted = self.clock(), self.handed(), self.clock_trusted()
         if handed != self._from:
             self._from, self._decoded = handed, 0
         reading = vouch(
@@ -79,8 +80,9 @@ class Custody:
                 driver=self.driver,
                 conversation=self.conversation,
                 received=received,
-                clock_offset_s=self._clock_offset_s,
-                gateway_clock_trusted=self.clock_trusted(),
+                # A clock that has become right since has jumped: what was compared with it before says nothing.
+                clock_offset_s=self._clock_offset_s if self._compared_well or not trusted else None,
+                gateway_clock_trusted=trusted,
                 local_utc_offset_min=self.local_utc_offset_min,
                 visit=self.visit_at(received),
                 arrival=handed * RECORDS_PER_ARRIVAL + self._decoded,
@@ -99,6 +101,7 @@ class Custody:
             raise Garbled("serial_after_record")
         if what == "clock":
             self._clock_offset_s = self._behind(datetime.fromisoformat(value))
+            self._compared_well = self.clock_trusted()
         self._facts[what] = value
         self.told(self._facts, self._clock_offset_s)
 

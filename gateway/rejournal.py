@@ -8,6 +8,7 @@ decoded correctly come out with the ids they already have, so replaying is harml
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -84,7 +85,8 @@ async def replay_journal(
 ) -> int:
     """Decodes one conversation again and keeps what is new; how many were. Raises NotReplayable, or as converse.
 
-    The evidence of who stood there is the visit that was open when the conversation began.
+    The evidence of who stood there is the visit that was open when the conversation began, and no longer: who came
+    while it went on, nobody wrote down.
     """
     rows = list(await outbox.journal_of(conversation))
     if not rows or rows[0][1] != HEADER:
@@ -92,6 +94,8 @@ async def replay_journal(
     began, _, header = rows[0]
     facts: dict[str, Any] = msgspec.json.decode(header)
     visit = msgspec.convert(facts["visit"], Visit | None)
+    if visit is not None and visit.closed is None:
+        visit = msgspec.structs.replace(visit, closed=began)
     driver = drivers.get(facts["driver"])
     if driver is None:
         raise NotReplayable(f"this software has no driver {facts['driver']!r}")
@@ -104,6 +108,7 @@ async def replay_journal(
     )
     tape = Tape(began, [row for row in rows[1:] if row[1] != ENDED])
     custody = _Replay(
+        known=facts["last_record"],
         outbox=outbox,
         driver=driver.name,
         sighting=sighting,
@@ -175,6 +180,11 @@ class Tape:
         return channel, data
 
 
+@dataclass(kw_only=True)
 class _Replay(Custody):
+    known: str | None  # what was remembered of this meter when the conversation began
+
     async def remember(self, value: str) -> None:
-        """The meter has moved on since; an old mark would only make the next conversation longer."""
+        """As it would have been then; where a later conversation has remembered something, that stays."""
+        if await self.outbox.mark(self.driver, self.sighting.address) == self.known:
+            await super().remember(value)

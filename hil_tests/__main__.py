@@ -1,8 +1,9 @@
-"""`make hil`: the long tests. What hardware is here, a real bluetoothd, power cuts, and a siege of KILLS.
+"""`make hil`: the long tests. What hardware is here, a real bluetoothd, power cuts, a siege of KILLS, and a trade.
 
-    python -m hil_tests [KILLS]
+    python -m hil_tests [KILLS] [--hardware FILE]
 
-The siege's count is a line of JSON. 0 when everything held, 1 when not; what was skipped is named with its reason.
+The counts of siege and trade are lines of JSON. 0 when everything held, 1 when not; what was skipped is named
+with its reason.
 """
 
 import argparse
@@ -12,11 +13,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from hil_tests import conformance
 from hil_tests.custody import siege
 from hil_tests.hardware import adapters, serial_ports
 from hil_tests.powercut.__main__ import main as cut_power
+from hil_tests.trade.__main__ import MINUTES
+from hil_tests.trade.__main__ import main as trade
 
 KILLS = 200
 
@@ -26,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hil_tests", description=__doc__)
     parser.add_argument("kills", nargs="?", type=int, default=KILLS, help=f"of the siege; {KILLS} unless told")
     parser.add_argument("--seed", type=int, default=os.getpid())
+    parser.add_argument("--hardware", type=Path, help="a TOML file that names real adapters and meters")
     arguments = parser.parse_args(argv)
     print("hil: hardware", flush=True)
     for line in (*asyncio.run(adapters()), *serial_ports()):
@@ -36,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
             ("bluetoothd", conformance.main),
             ("power cuts", cut_power),
             ("siege", lambda: siege.main(arguments.kills, arguments.seed)),
+            ("trade", lambda: trade(MINUTES, arguments.seed, arguments.hardware)),
         )
         if _run(name, part)
     ]

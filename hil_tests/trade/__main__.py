@@ -30,7 +30,7 @@ from hil_tests.trade import truth
 from hil_tests.trade.customers import MEMBERS, Seen, Trade
 from hil_tests.trade.shop import SLOTS, Shop, opened
 
-MINUTES = 9.0
+MINUTES = 7.0
 """More than 240 measurements: a busy counter's day has 300, its busiest hour a fifth of them."""
 GATEWAY, REAL, CHAIN, STORE = "gw-trade-1", "gw-trade-real", "kang", "s1"
 HOME_WITHIN_S = 180.0
@@ -183,13 +183,13 @@ def _found(engine: Engine) -> None:
         )
 
 
-def main(minutes: float = MINUTES, seed: int = 1, file: Path | None = None) -> int:
-    """Runs one trade in a scratch folder, prints what of it was virtual and what real, and what was counted."""
+def main(minutes: float = MINUTES, seed: int = 1, file: Path | None = None, keep: Path | None = None) -> int:
+    """Runs one trade in a scratch folder, or in `keep`; prints what was real, and the count."""
     hardware = plugged(file)
     for line in hardware.lines:
         print(f"  {line}", flush=True)
     with tempfile.TemporaryDirectory(prefix="trade-") as scratch:
-        counted = asyncio.run(trade(Path(scratch), minutes, seed, hardware))
+        counted = asyncio.run(trade(keep or Path(scratch), minutes, seed, hardware))
     print(json.dumps(counted, ensure_ascii=False), flush=True)
     return 0 if counted["holds"] else 1
 
@@ -199,5 +199,6 @@ if __name__ == "__main__":
     parser.add_argument("minutes", nargs="?", type=float, default=MINUTES)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--hardware", type=Path, help="a TOML file that names real adapters and meters")
+    parser.add_argument("--keep", type=Path, help="an empty folder for what is left: outbox, journal, logs")
     arguments = parser.parse_args()
-    sys.exit(main(arguments.minutes, arguments.seed, arguments.hardware))
+    sys.exit(main(arguments.minutes, arguments.seed, arguments.hardware, arguments.keep))

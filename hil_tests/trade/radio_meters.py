@@ -90,6 +90,7 @@ def _on(
     *,
     inner_serial: str = "{:08d}",
     carrier: type[BleLine] = BleLine,
+    **options: Any,
 ) -> Make:
     """A maker's meter on its own service. `called` and `inner_serial` are given the meter's number."""
 
@@ -101,7 +102,7 @@ def _on(
             serial=making.serial,
             now=making.now,
             clock_error=making.clock_error,
-            line=line(now=making.now, serial=inner, clock_error=making.clock_error),
+            line=line(now=making.now, serial=inner, clock_error=making.clock_error, **options),
             service=service,
             notify=notify,
             write_to=write_to or notify,
@@ -192,6 +193,7 @@ RADIO: tuple[Family, ...] = (
             vendor_cuffs.MICROLIFE_SERVICE,
             vendor_cuffs.MICROLIFE_NOTIFY,
             vendor_cuffs.MICROLIFE_WRITE,
+            slots=99,
         ),
         use=measure_pressure,
     ),

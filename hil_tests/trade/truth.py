@@ -70,6 +70,7 @@ class Verdict:
     times_before: dict[str, int]  # by quality, before the gateway knew what year it was
     times_after: dict[str, int]
     by_driver: dict[str, int]
+    evidence: tuple[str, ...]  # a line for each thing that went wrong, all of it virtual
 
     @property
     def holds(self) -> bool:
@@ -144,6 +145,34 @@ def compare(
         times_before=_by_quality(before),
         times_after=_by_quality(after),
         by_driver=_by_driver(expected.values()),
+        evidence=tuple(_evidence(rows, expected, kills)),
+    )
+
+
+def _evidence(rows: list[_Row], expected: dict[Name, Used], kills: Sequence[datetime]) -> Iterator[str]:
+    by_name: dict[Name, list[_Row]] = {}
+    for row in rows:
+        by_name.setdefault(row.name, []).append(row)
+    for name, one in expected.items():
+        found = by_name.get(name, [])
+        if not found and not one.told_to_nobody(kills):
+            yield f"lost {one.driver} used {one.at:%T.%f}"
+        if len(found) > 1:
+            yield f"doubled {one.driver} used {one.at:%T.%f}: {'; '.join(map(_told, found))}"
+        for row in found:
+            if row.member not in (None, one.member):
+                yield f"wrong member {one.driver} used {one.at:%T.%f}: {_told(row)}"
+            if row.reading.time.quality in BELIEVED and abs(row.reading.time.at - one.at) > HONEST_WITHIN:
+                yield f"wrong time {one.driver} used {one.at:%T.%f}: {_told(row)}"
+    yield from (f"from nowhere {row.reading.driver}: {_told(row)}" for row in rows if row.name not in expected)
+
+
+def _told(row: _Row) -> str:
+    time, visit = row.reading.time, row.reading.visit
+    opened = f"{visit.opened:%T.%f}" if visit else "none"
+    return (
+        f"key {row.reading.record_key} of {row.reading.conversation}, at {time.at:%F %T.%f} {time.quality}"
+        f" -{time.early_s:g} s, received {time.received:%T.%f}, meter {time.device}, visit {opened}"
     )
 
 

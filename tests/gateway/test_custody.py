@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from gateway.custody import Custody, printable
 from gateway.docking import header
 from gateway.visits import BadCode, BadName, Visits, normalise_code, normalise_name
 from gateway.wire import codec
-from gateway.wire.messages import Reading, Visit
+from gateway.wire.messages import Reading, TimeQuality, Visit
 from gateway.wire.vocabulary import Kind
 from tests.gateway.readings import NOON, reading
 
@@ -142,3 +143,38 @@ def test_what_the_cloud_would_refuse_is_an_error_at_its_source_and_not_saved(tmp
 
 def test_the_padding_of_a_meters_text_is_not_part_of_it() -> None:
     assert printable("GM-77\0\0\0") == "GM-77"
+
+
+def test_a_meters_clock_that_was_compared_with_a_clock_that_was_wrong_says_nothing_when_that_has_jumped() -> None:
+    """A Pi wakes up where it was switched off yesterday; NTP answers while a meter is being read."""
+    waking, now = NOON - timedelta(hours=14), NOON
+    gateway = {"clock": waking, "trusted": False}
+    kept = Kept()
+    custody = Custody(
+        outbox=kept,
+        driver="ble.test",
+        sighting=Sighting(transport="ble", address="AA:01"),
+        conversation=UUID(int=2),
+        clock=lambda: gateway["clock"],
+        clock_trusted=lambda: gateway["trusted"],
+        visit_at=lambda moment: None,
+        local_utc_offset_min=480,
+        saved=lambda reading: None,
+        handed=lambda: 1,
+    )
+
+    async def talk() -> None:
+        await custody.note("clock", "2025-01-01T00:00:00")  # the meter's own clock is not right either
+        gateway.update(clock=now, trusted=True)
+        record = Record(
+            kind=Kind.GLUCOSE,
+            key="1",
+            values={"glucose_mmol_l": Decimal("5.4")},
+            device_time=datetime.fromisoformat("2025-01-01"),
+        )
+        await custody.save(record)
+
+    asyncio.run(talk())
+    (body,) = kept.bodies
+    time = codec.decode_reading(body).time
+    assert (time.quality, time.offset_s) == (TimeQuality.UNTRUSTED, None)

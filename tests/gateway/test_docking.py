@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from gateway import drivers
 from gateway.buffer.outbox import Outbox
@@ -338,7 +339,8 @@ def test_a_real_conversation_replays_to_the_readings_it_had(tmp_path):
             assert await replay_journal(it.outbox, CONVERSATION, drivers=every) == 0
             emptied = Emptied(it.outbox)
             assert await replay_journal(emptied, CONVERSATION, drivers=every) == 3
-            assert emptied.readings == await it.kept()
+            seen_until = [replace(one, visit=replace(one.visit, closed=NOW)) for one in await it.kept()]
+            assert emptied.readings == seen_until  # who came later, the journal does not say
 
     asyncio.run(scenario())
 

@@ -1,14 +1,17 @@
 """A conversation that was cut off is finished from the journal: nobody has to notice that a reading is missing."""
 
 import asyncio
+from datetime import timedelta
 from decimal import Decimal
+from uuid import UUID
 
 from gateway.buffer.outbox import Outbox
-from gateway.conversation import Arrived, Context, Record, emit, subscribe, wait
+from gateway.conversation import Arrived, Context, Record, emit, remember, subscribe, wait
 from gateway.docking import ENDED
 from gateway.rejournal import finish_interrupted
+from gateway.visits import Visits
 from gateway.wire.vocabulary import Kind
-from tests.gateway.test_docking import CONVERSATION, a_driver
+from tests.gateway.test_docking import CONVERSATION, NOW, a_driver
 from tests.gateway.test_journalled import CUFF, RECORDS, Line, Stuck, docking, run
 
 
@@ -48,6 +51,61 @@ def test_a_gateway_that_died_between_the_radio_and_the_disk_has_every_reading_af
         assert await finish(outbox) == 3
         assert await keys(outbox) == ["01", "02", "03"]
         assert await finish(outbox) == 0  # and once is enough
+        await outbox.close()
+
+    run(scenario)
+
+
+def test_what_was_cut_off_is_given_to_nobody_who_may_have_left_meanwhile(tmp_path):
+    """The journal says who stood there when the conversation began, and not who came in the minutes after it."""
+
+    async def scenario():
+        outbox = await Stuck.open(tmp_path, gateway="gw-1")
+        outbox.stuck = asyncio.Event()
+        visits = Visits({"counter-1": ()})
+        first = visits.open("counter-1", "CARD1", NOW - timedelta(minutes=1), id=CONVERSATION)
+        it = docking(outbox, visits=visits)
+        docked = asyncio.ensure_future(it.dock(a_driver(listen), CUFF, line := Line(*RECORDS)))
+        await outbox.stuck.wait()
+        await line.taken.wait()
+        docked.cancel()
+        await asyncio.gather(docked, return_exceptions=True)
+        await outbox.close()
+
+        outbox = await Outbox.open(tmp_path, gateway="gw-1")
+        await finish(outbox)
+        kept = [held.reading.visit for held in await outbox.recent(10)]
+        assert [(visit.id, visit.closed) for visit in kept] == [(first.id, NOW)] * 3
+        await outbox.close()
+
+    run(scenario)
+
+
+def test_a_result_that_is_read_from_the_journal_is_known_when_the_meter_tells_it_again(tmp_path):
+    """A cuff that shows its last result for ever has no other name for it."""
+
+    def last_result(context: Context):
+        yield from subscribe("2a35")
+        while isinstance(event := (yield from wait(0.05)), Arrived):
+            if event.data.hex() != context.last_record:
+                values = {"glucose_mmol_l": Decimal(event.data[0])}
+                yield from emit(Record(kind=Kind.GLUCOSE, key="", values=values))
+                yield from remember(event.data.hex())
+
+    async def scenario():
+        outbox = await Stuck.open(tmp_path, gateway="gw-1")
+        outbox.stuck = asyncio.Event()
+        docked = asyncio.ensure_future(docking(outbox).dock(a_driver(last_result), CUFF, Line(RECORDS[0])))
+        await outbox.stuck.wait()
+        docked.cancel()
+        await asyncio.gather(docked, return_exceptions=True)
+        await outbox.close()
+
+        outbox = await Outbox.open(tmp_path, gateway="gw-1")
+        known = {"test": a_driver(last_result)}
+        assert await finish_interrupted(outbox, drivers=known, under_way=frozenset) == 1
+        again = docking(outbox, new_id=lambda: UUID(int=77))
+        assert await again.dock(a_driver(last_result), CUFF, Line(RECORDS[0])) == 0
         await outbox.close()
 
     run(scenario)

@@ -190,15 +190,9 @@ def test_pairing_may_hang_up_and_connect_anew():
     run(scenario)
 
 
-def docking(outbox: Outbox, board: Board | None = None) -> Docking:
-    return Docking(
-        outbox,
-        board or Board(),
-        Visits({"counter-1": ()}),
-        clock=lambda: NOW,
-        clock_trusted=lambda: True,
-        new_id=lambda: CONVERSATION,
-    )
+def docking(outbox: Outbox, board: Board | None = None, **options) -> Docking:
+    given = {"visits": Visits({"counter-1": ()}), "new_id": lambda: CONVERSATION, **options}
+    return Docking(outbox, board or Board(), clock=lambda: NOW, clock_trusted=lambda: True, **given)
 
 
 def test_readings_without_a_key_of_their_own_replay_to_the_ids_they_had(tmp_path):
