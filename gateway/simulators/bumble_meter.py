@@ -120,8 +120,8 @@ class BumbleMeter:
         if self._device is not None:
             await self._device.stop_advertising()
 
-    def lose_link_after(self, measurements: int) -> None:
-        """The link will drop once, after so many more of them were sent."""
+    def lose_link_after(self, measurements: int | None) -> None:
+        """The link will drop once, after so many more of them were sent; None: it will not."""
         self._until_loss = measurements
 
     async def forget_bond(self) -> None:

@@ -90,9 +90,10 @@ class PtyMeter:
         """Says these bytes, whatever the meter thinks: noise, half a frame, a recording."""
         self._say(iter(pieces))
 
-    def pull_after(self, more_bytes: int) -> None:
-        """The plug will be pulled once, before the meter has sent so many bytes more."""
-        self._faults = replace(self._faults, unplug_after=self._sent + more_bytes)
+    def pull_after(self, more_bytes: int | None) -> None:
+        """The plug will be pulled once, before the meter has sent so many bytes more; None: it will not."""
+        until = None if more_bytes is None else self._sent + more_bytes
+        self._faults = replace(self._faults, unplug_after=until)
         self._pulled = False
 
     async def quiet(self) -> None:

@@ -8,7 +8,7 @@ import importlib
 import json
 import sys
 
-MODULES = ("outbox", "decode", "ingest", "clinical", "gateway", "crowd", "meter_to_task")
+MODULES = ("outbox", "decode", "ingest", "clinical", "gateway", "crowd", "dock", "meter_to_task")
 
 
 def main(wanted: list[str]) -> int:

@@ -120,6 +120,7 @@ class Trade:
         """Whether this customer stays."""
         if meter.address in self._last and self._last[meter.address] in await asyncio.to_thread(self._missing):
             return True  # its display shows what nobody has read yet: staff take another one
+        before = await self._shown(meter.slot)
         taken = await self._shop.measure(meter)
         if taken is None:
             self.seen.not_usable += 1
@@ -140,16 +141,22 @@ class Trade:
         if self._chance.random() < LEAVES_AT_ONCE:
             self.seen.left_at_once += 1
             return False
-        await self._look_for(taken.what, meter.slot)
+        await self._look_for(taken.what, meter.slot, before)
         await self._shop.put_down(meter)
         return True
 
-    async def _look_for(self, what: Measured, slot: str) -> None:
-        """The customer looks at the screen until his value is there."""
+    async def _shown(self, slot: str) -> dict[str, Any] | None:
+        """The value on the screen."""
+        state = await self._ask(f"/state?slot={slot}")
+        return None if state is None else state["last"]
+
+    async def _look_for(self, what: Measured, slot: str, before: dict[str, Any] | None) -> None:
+        """The customer looks at the screen until his value is there, and not the one `before`."""
         began, kills = asyncio.get_running_loop().time(), len(self.seen.kills)
         while True:
             waited = asyncio.get_running_loop().time() - began
-            if _shows(await self._ask(f"/state?slot={slot}"), what):
+            last = await self._shown(slot)
+            if last is not None and (before is None or last["id"] != before["id"]) and _is(last, what):
                 self.seen.waited_s.append(waited)
                 return
             if waited > (SEEN_WITHIN_S if len(self.seen.kills) == kills else SEEN_AFTER_KILL_S):
@@ -205,13 +212,10 @@ class Trade:
             return False
 
 
-def _shows(state: dict[str, Any] | None, what: Measured) -> bool:
-    last = None if state is None else state["last"]
+def _is(last: dict[str, Any], what: Measured) -> bool:
     kind, values = what
-    if last is None or last["kind"] != kind:
-        return False
     shown = {name: Decimal(value) for name, value in last["values"].items()}
-    return all(shown.get(name) == value for name, value in values.items())
+    return bool(last["kind"] == kind) and all(shown.get(name) == value for name, value in values.items())
 
 
 def _ask(port: int, path: str, form: dict[str, str] | None) -> dict[str, Any] | None:

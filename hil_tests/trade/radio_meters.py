@@ -118,7 +118,7 @@ def _sig_pressure(meter: Any, n: int) -> Measured:
 
 
 def _sig_temperature(meter: Any, n: int) -> Measured:
-    value = Decimal(3400 + n) / 100
+    value = Decimal(340 + n % 90) / 10
     meter.measure(value)
     return Kind.BODY_TEMPERATURE, {"body_temperature_cel": canonical("body_temperature_cel", value, "°C")}
 

@@ -185,6 +185,7 @@ class Shop:
         """The plug is out, in mid-frame if the meter has said enough by then, and goes in again."""
         await _comes(lambda: not on.is_plugged, self._chance.uniform(0.5, 4.0))
         on.unplug()
+        on.pull_after(None)
         self.list_ports()
         await asyncio.sleep(self._chance.uniform(0.5, 2.5))
         on.plug()
@@ -193,8 +194,7 @@ class Shop:
 
     def _drop(self, on: BumbleMeter) -> bool:
         drops = self._happens(DROPS, "link lost")
-        if drops:
-            on.lose_link_after(self._chance.randint(0, 3))
+        on.lose_link_after(self._chance.randint(0, 3) if drops else None)
         return drops
 
     def _happens(self, chance: float, what: str) -> bool:
