@@ -78,8 +78,8 @@ def taken_at(record: Record, circumstances: Circumstances) -> TakenAt:
 
     | gateway's clock | meter's time                            | at              | quality   |
     |-----------------|-----------------------------------------|-----------------|-----------|
-    | trusted         | none, or flagged `time_fault`, or live  | received        | gateway   |
-    | untrusted       | none, or flagged `time_fault`           | received        | untrusted |
+    | trusted         | whatever it says, seen being taken      | received        | gateway   |
+    | any             | none, or flagged `time_fault`           | received        | untrusted |
     | any             | in no year the wire carries             | received        | untrusted |
     | untrusted       | any                                     | meter           | untrusted |
     | trusted         | offset measured, up to 2 min            | meter + offset  | device    |
@@ -110,8 +110,10 @@ def taken_at(record: Record, circumstances: Circumstances) -> TakenAt:
 def _judge_time(record: Record, circumstances: Circumstances) -> tuple[datetime, TimeQuality]:
     received, offset_s = circumstances.received, circumstances.clock_offset_s
     trusted = circumstances.gateway_clock_trusted
-    if record.device_time is None or "time_fault" in record.flags or (record.live and trusted):
-        return received, TimeQuality.GATEWAY if trusted else TimeQuality.UNTRUSTED
+    if record.live and trusted:
+        return received, TimeQuality.GATEWAY
+    if record.device_time is None or "time_fault" in record.flags:
+        return received, TimeQuality.UNTRUSTED  # of now, or of the customer before: nobody knows
     try:
         meter = record.device_time.replace(tzinfo=UTC) - timedelta(minutes=circumstances.local_utc_offset_min)
         corrected = meter + timedelta(seconds=offset_s or 0.0)

@@ -71,6 +71,7 @@ def record_of(it: frames.Measurement) -> Record | NoReading:
         shown=tuple(shown),
         device_time=at,
         time_step_s=step_s(at),
+        live=it.timestamp is None,  # without a clock it may not keep what nobody heard (BLS 1.0, 3.1)
         flags=tuple(flags),
         user_slot="" if it.user_id in (None, _USER_UNKNOWN) else str(it.user_id),
     )

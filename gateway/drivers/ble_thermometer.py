@@ -72,6 +72,7 @@ def record_of(it: "Measurement", always: int | None = None) -> Record | NoReadin
         shown=() if number is None else (Shown(quantity=QUANTITY, value=str(number), unit=it.unit),),
         device_time=at,
         time_step_s=step_s(at),
+        live=it.timestamp is None,  # without a clock it has nothing to keep a temperature by
         flags=() if site is None else (f"taken_at_{site}",),
     )
 

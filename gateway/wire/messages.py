@@ -48,7 +48,7 @@ class TimeQuality(StrEnum):
 
     DEVICE = "device"  # the meter's clock, seen to agree with the gateway's
     CORRECTED = "corrected"  # the meter's clock plus the offset measured in the same conversation
-    GATEWAY = "gateway"  # the meter gave no time; it was measured when it arrived
+    GATEWAY = "gateway"  # seen being taken: it was measured when it arrived, whatever the meter's clock says
     UNTRUSTED = "untrusted"  # nobody's clock can be believed
 
 

@@ -88,8 +88,8 @@ def _minutes(count: float) -> timedelta:
     ("device_time", "offset_s", "trusted", "at", "quality"),
     [
         # no time from the meter
-        (None, None, True, RECEIVED, GATEWAY),
-        (None, 3.0, True, RECEIVED, GATEWAY),
+        (None, None, True, RECEIVED, UNTRUSTED),
+        (None, 3.0, True, RECEIVED, UNTRUSTED),
         (None, None, False, RECEIVED, UNTRUSTED),
         # the clock was read, and is right
         (ON_METER, 0.0, True, METER, DEVICE),
@@ -148,12 +148,17 @@ def test_what_was_seen_being_taken_was_taken_when_it_arrived() -> None:
 
 def test_a_meter_that_reports_a_time_fault_is_not_asked_for_the_time() -> None:
     reading = _vouch(_record(device_time=ON_METER, flags=("time_fault",)))
-    assert (reading.time.at, reading.time.quality) == (RECEIVED, GATEWAY)
+    assert (reading.time.at, reading.time.quality) == (RECEIVED, UNTRUSTED)
 
 
 def test_the_meters_zone_is_the_stores() -> None:
     reading = _vouch(_record(device_time=ON_METER - _minutes(480)), local_utc_offset_min=0)
     assert reading.time.at == METER
+
+
+def test_a_record_without_a_time_that_nobody_saw_being_taken_is_of_nobody_knows_when() -> None:
+    assert _vouch(_record(live=True)).time.quality is GATEWAY
+    assert _vouch(_record()).time.quality is UNTRUSTED
 
 
 @given(
