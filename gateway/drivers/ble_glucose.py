@@ -146,7 +146,10 @@ class _Transfer:
             if replaced is not None:  # numbers began again while we waited
                 yield from self._hand_over_alone(*replaced)
             return
-        yield from self._hand_over(it, self._offset_min, context)
+        if context is None and it.context_follows:  # it will not come: we cannot hear it
+            yield from self._hand_over_alone(it, self._offset_min)
+        else:
+            yield from self._hand_over(it, self._offset_min, context)
         yield from self._remember()
 
     def _context(self, it: frames.GlucoseContext) -> Step[None]:
