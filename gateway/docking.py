@@ -289,6 +289,7 @@ def header(driver: str, context: Context, visit: Visit | None, *, clock_trusted:
             "name": printable(sighting.name),
             "services": sorted(sighting.services),
             "usb_id": sighting.usb_id,
+            "waited": sighting.waited,
             "last_record": context.last_record,
             "local_utc_offset_min": context.local_utc_offset_min,
             "clock_trusted": clock_trusted,

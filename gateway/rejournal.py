@@ -9,14 +9,14 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
 
 from gateway.buffer.limits import OutboxFull
-from gateway.conversation import Context, Driver, Lost, Refused, Sighting
+from gateway.conversation import Context, ConversationError, Driver, Lost, Refused, Sighting
 from gateway.converse import LATE, converse
 from gateway.custody import Custody
 from gateway.custody import Outbox as CustodyOutbox
@@ -105,21 +105,7 @@ async def replay_journal(
         name=facts["name"],
         services=frozenset(facts["services"]),
         usb_id=facts["usb_id"],
-    )
-    tape = Tape(began, [row for row in rows[1:] if row[1] != ENDED])
-    custody = _Replay(
-        known=facts["last_record"],
-        outbox=outbox,
-        driver=driver.name,
-        sighting=sighting,
-        conversation=conversation,
-        clock=lambda: tape.at,
-        clock_trusted=lambda: bool(facts["clock_trusted"]),
-        visit_at=lambda moment: visit,
-        local_utc_offset_min=facts["local_utc_offset_min"],
-        gateway=facts.get("gateway", ""),
-        saved=saved,
-        handed=lambda: tape.handed,
+        waited=facts.get("waited", False),
     )
     context = Context(
         sighting=sighting,
@@ -127,30 +113,66 @@ async def replay_journal(
         last_record=facts["last_record"],
         local_utc_offset_min=facts["local_utc_offset_min"],
     )
-    with suppress(Lost):  # the tape is over: whatever it held is kept
-        await converse(driver.talk(context), tape, custody)
-    return custody.new
+
+    async def played(tape: Tape) -> int:
+        custody = _Replay(
+            known=facts["last_record"],
+            outbox=outbox,
+            driver=driver.name,
+            sighting=sighting,
+            conversation=conversation,
+            clock=lambda: tape.at,
+            clock_trusted=lambda: bool(facts["clock_trusted"]),
+            visit_at=lambda moment: visit,
+            local_utc_offset_min=facts["local_utc_offset_min"],
+            gateway=facts.get("gateway", ""),
+            saved=saved,
+            handed=lambda: tape.handed,
+        )
+        with suppress(Lost):  # the tape is over: whatever it held is kept
+            await converse(driver.talk(context), tape, custody)
+        return custody.new
+
+    said = [row for row in rows[1:] if row[1] != ENDED]
+    new, tape = 0, Tape(began, said, literal=True)
+    with suppress(ConversationError):
+        new = await played(tape)
+    if not tape.is_over:  # the driver ended before the meter did, or it is another one now
+        new += await played(Tape(began, said, literal=False))
+    return new
 
 
 class Tape:
     """See `converse.Link`: answers with journalled bytes. `at` is when the last one came, `handed` its number.
 
     The journal is in the order of arrival: what a meter sends by itself may stand before the answer to a read that
-    the driver was waiting for at the time.
+    the driver was waiting for at the time. A `literal` one is silent for as long as the meter was: a driver that
+    waited in vain, and then asked, is not given the answer before its question. No channel is there that told
+    nothing: a driver that had to look for another finds it. One that is not literal keeps nothing back.
     """
 
-    def __init__(self, began: datetime, rows: Sequence[tuple[datetime, str, bytes]]) -> None:
+    def __init__(self, began: datetime, rows: Sequence[tuple[datetime, str, bytes]], *, literal: bool) -> None:
         self.at = began
         self.handed = 0
+        self._now = began
+        self._literal = literal
+        self._told = {channel for _, channel, _ in rows}
         self._rows = list(enumerate(rows, start=1))
         self._subscribed = {"", LATE}  # a serial line needs no subscription
         self._silences = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of it was handed out."""
+        return not self._rows
 
     async def pair(self) -> None:
         """See Link."""
 
     async def subscribe(self, channel: str) -> None:
         """See Link."""
+        if self._literal and channel not in self._told:
+            raise Refused("not_in_journal")
         self._subscribed.add(channel)
 
     async def read(self, channel: str) -> bytes:
@@ -167,8 +189,13 @@ class Tape:
 
     async def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
         """See Link."""
-        if self._rows and self._rows[0][1][1] in self._subscribed:
-            return self._hand(0)
+        nearest = self._rows[:1] if self._literal else self._rows
+        for index, (_, (at, channel, _)) in enumerate(nearest):
+            if channel in self._subscribed:
+                pause = timedelta(seconds=timeout_s)
+                if not self._literal or at - self._now < pause:
+                    return self._hand(index)
+                self._now += pause
         if not self._rows:
             self._silences += 1
             if self._silences > SILENCES_AT_END:
@@ -177,6 +204,7 @@ class Tape:
 
     def _hand(self, index: int) -> tuple[str, bytes]:
         self.handed, (self.at, channel, data) = self._rows.pop(index)
+        self._now = self.at
         return channel, data
 
 
