@@ -89,11 +89,15 @@ class _Line:
 
     def __init__(self) -> None:
         self._framer = Framer(frames.CUT)
+        self._answered = b""
 
     def ask(self, request: bytes) -> Step[frames.Frame | None]:
-        """The answer; None where none comes."""
+        """The answer; None where none comes. The answer before this one, told twice, is none."""
         yield from write(COMMANDS, request)
-        data = yield from next_frame(self._framer, REPLY_TIMEOUT_S, channel=NOTIFICATIONS)
+        before = self._answered
+        while (data := (yield from next_frame(self._framer, REPLY_TIMEOUT_S, channel=NOTIFICATIONS))) == before:
+            pass
+        self._answered = data or b""
         return None if data is None else frames.frame(data)
 
     def end(self) -> Step[None]:

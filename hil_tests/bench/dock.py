@@ -104,7 +104,7 @@ async def _until_saved(wire: PtyMeter, boards: "asyncio.Queue[tuple[float, str]]
     last_byte = time.perf_counter()
     while True:
         at, html = await boards.get()
-        if all(f">{number}<" in html for number in what[:2]) and "Saved" in html:
+        if f">{what[0]}/{what[1]}<" in html and "Saved" in html:
             return (at - last_byte) * 1000
 
 

@@ -138,10 +138,10 @@ class Trade:
                 line_lost=taken.line_lost,
             )
         )
-        if self._chance.random() < LEAVES_AT_ONCE:
+        if not meter.family.takes_s and self._chance.random() < LEAVES_AT_ONCE:
             self.seen.left_at_once += 1
             return False
-        await self._look_for(taken.what, meter.slot, before)
+        await self._look_for(taken.what, meter, before)
         await self._shop.put_down(meter)
         return True
 
@@ -150,16 +150,17 @@ class Trade:
         state = await self._ask(f"/state?slot={slot}")
         return None if state is None else state["last"]
 
-    async def _look_for(self, what: Measured, slot: str, before: dict[str, Any] | None) -> None:
+    async def _look_for(self, what: Measured, meter: Meter, before: dict[str, Any] | None) -> None:
         """The customer looks at the screen until his value is there, and not the one `before`."""
         began, kills = asyncio.get_running_loop().time(), len(self.seen.kills)
         while True:
             waited = asyncio.get_running_loop().time() - began
-            last = await self._shown(slot)
+            last = await self._shown(meter.slot)
             if last is not None and (before is None or last["id"] != before["id"]) and _is(last, what):
                 self.seen.waited_s.append(waited)
                 return
-            if waited > (SEEN_WITHIN_S if len(self.seen.kills) == kills else SEEN_AFTER_KILL_S):
+            patience_s = SEEN_WITHIN_S if len(self.seen.kills) == kills else SEEN_AFTER_KILL_S
+            if waited > max(patience_s, meter.family.takes_s):
                 self.seen.left_waiting += 1
                 return
             await asyncio.sleep(LOOK_S)

@@ -59,6 +59,7 @@ class Family:
     use: Use
     how_many: int = 1
     keeps: Keeps = Keeps.ALL
+    takes_s: float = 0.0  # from the first sign of a measurement to its result: nobody leaves before
 
     @property
     def is_serial(self) -> bool:

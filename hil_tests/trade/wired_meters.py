@@ -14,7 +14,7 @@ from gateway.simulators.line import LineMeter
 from gateway.simulators.lipid_printer import LipidPrinter, SlipPrinter
 from gateway.simulators.oncall_meter import OnCallMeter
 from gateway.simulators.onetouch import Ultra2, UltraEasy
-from gateway.simulators.pangao_cuff import PanGaoCuff
+from gateway.simulators.pangao_cuff import MEASURING, PanGaoCuff
 from gateway.simulators.taidoc_meter import TaiDocMeter
 from gateway.simulators.tunnel_monitors import AndTunnel, OmronTunnel, TerumoTunnel
 from gateway.wire.vocabulary import Kind
@@ -81,7 +81,13 @@ WIRED: tuple[Family, ...] = (
     Family(driver="serial.lifescan_ultra2", make=_wired(Ultra2, "GMF6{:04d}Y"), use=measure_mmol_l),
     Family(driver="serial.lifescan_ultraeasy", make=_wired(UltraEasy, "C35{:04d}CY"), use=measure_mmol_l),
     Family(driver="serial.astm", make=_wired(AstmAnalyser, "AF2{:07d}"), use=_hba1c),
-    Family(driver="serial.pangao", make=_wired(PanGaoCuff, wired=True), use=measure_pressure, keeps=Keeps.LAST),
+    Family(
+        driver="serial.pangao",
+        make=_wired(PanGaoCuff, wired=True),
+        use=measure_pressure,
+        keeps=Keeps.LAST,
+        takes_s=MEASURING.total_seconds() + 5.0,  # and is asked every three seconds
+    ),
     Family(driver="serial.omron_hbp", make=_wired(OmronTunnel), use=measure_pressure, keeps=Keeps.NOTHING),
     Family(
         driver="serial.omron_hbp", make=_wired(OmronTunnel, bp=True), use=measure_pressure, keeps=Keeps.NOTHING

@@ -96,3 +96,15 @@ def test_a_link_lost_anywhere_loses_no_record_and_doubles_none(lose_after):
     second = meet(microlife.DRIVER, cuff, channel=MICROLIFE_NOTIFY)
     assert {record.key for record in first.records} <= {record.key for record in second.records}
     assert len(second.records) == 3
+
+
+def test_a_microlife_whose_answers_come_twice_gives_every_record():
+    class Echo(MicrolifeCuff):
+        def hear(self, data):
+            for piece in super().hear(data):
+                yield from (piece, piece)
+
+    cuff = Echo(now=at("2024-06-15T14:30:45"))
+    cuff.measure(120, 80, 60)
+    met = meet(microlife.DRIVER, cuff, channel=MICROLIFE_NOTIFY)
+    assert told(met) == ["2024-06-15 14:30:00 120/80/60"]
