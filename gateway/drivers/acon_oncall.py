@@ -21,12 +21,11 @@ from gateway.conversation import (
     Sighting,
     Step,
     Talk,
-    emit,
     note,
     subscribe,
     write,
 )
-from gateway.drivers.ble_common import NoReading, bond, introduce
+from gateway.drivers.ble_common import NoReading, bond, emit_or_note, introduce
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, next_frame
 from gateway.units import canonical
@@ -87,11 +86,7 @@ def _records(framer: Framer, channel: str) -> Step[None]:
             made = None if result is None else record_of(result)
         except Garbled as garbled:  # one bad record must not cost those behind it
             made = NoReading(why=f"garbled_{garbled.error}")
-        match made:
-            case NoReading(why=why):
-                yield from note("error", why)
-            case Record():
-                yield from emit(made)
+        yield from emit_or_note(made)
     if framer.skipped or framer.flush():
         yield from note("error", "garbled_bytes")
 

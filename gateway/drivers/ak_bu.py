@@ -20,10 +20,9 @@ from gateway.conversation import (
     Sighting,
     Step,
     Talk,
-    emit,
     note,
 )
-from gateway.drivers.ble_common import NoReading
+from gateway.drivers.ble_common import NoReading, emit_or_note
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, ending, next_frame
 from gateway.units import canonical
@@ -70,11 +69,7 @@ def _take(raw: bytes) -> Step[None]:
     except Garbled as garbled:
         made = [NoReading(why=f"garbled_{garbled.error}")]
     for each in made:
-        match each:
-            case NoReading(why=why):
-                yield from note("error", why)
-            case Record():
-                yield from emit(each)
+        yield from emit_or_note(each)
 
 
 def records_of(slip: "Slip") -> Iterator[Record | NoReading]:

@@ -19,7 +19,6 @@ from gateway.conversation import (
     Silence,
     Step,
     Talk,
-    emit,
     note,
     subscribe,
     wait,
@@ -27,7 +26,7 @@ from gateway.conversation import (
 )
 from gateway.drivers import benecheck, ble_glucose, ble_glucose_frames
 from gateway.drivers import ble_racp as racp
-from gateway.drivers.ble_common import NoReading, bond, introduce, subscribe_if_there
+from gateway.drivers.ble_common import NoReading, bond, emit_or_note, introduce, subscribe_if_there
 
 SERVICE = "1808"
 MEASUREMENT = "2a18"
@@ -65,11 +64,7 @@ def talk(context: Context) -> Talk:
             made = record_of(ble_glucose_frames.measurement(data))
         except Garbled as garbled:  # one bad frame must not cost those behind it
             made = NoReading(why=f"garbled_{garbled.error}")
-        match made:
-            case NoReading(why=why):
-                yield from note("error", why)
-            case Record():
-                yield from emit(made)
+        yield from emit_or_note(made)
 
 
 def _ask() -> Step[None]:

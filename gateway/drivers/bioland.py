@@ -6,10 +6,10 @@ The frames are `bioland_frames`', the channels `ble_line`'s, what a value means 
 from datetime import datetime
 from decimal import Decimal
 
-from gateway.conversation import Context, Driver, Garbled, Lost, Record, Sighting, Step, Talk, emit, note
+from gateway.conversation import Context, Driver, Garbled, Lost, Record, Sighting, Step, Talk, note
 from gateway.drivers import bioland_frames as frames
 from gateway.drivers.bioland_frames import Frame, GlucoseRecord
-from gateway.drivers.ble_common import NoReading, introduce
+from gateway.drivers.ble_common import NoReading, emit_or_note, introduce
 from gateway.drivers.ble_line import Line, open_line, say
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
@@ -165,11 +165,7 @@ class _Meter:
         # The answer to the last question may come late, behind a countdown: it is of before the clock was set.
         is_late = self._set_to is not None and measured.time < self._set_to.replace(second=0, microsecond=0)
         made = record_of(measured, live=just_now and not is_late)
-        match made:
-            case NoReading(why=why):
-                yield from note("error", why)
-            case Record():
-                yield from emit(made)
+        yield from emit_or_note(made)
 
 
 def record_of(it: GlucoseRecord, *, live: bool) -> Record | NoReading:

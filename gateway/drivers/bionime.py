@@ -17,7 +17,6 @@ from gateway.conversation import (
     Silence,
     Step,
     Talk,
-    emit,
     note,
     remember,
     subscribe,
@@ -26,7 +25,7 @@ from gateway.conversation import (
 )
 from gateway.drivers import bionime_frames as frames
 from gateway.drivers.bionime_frames import About, Command, Glucose
-from gateway.drivers.ble_common import NoReading, bond
+from gateway.drivers.ble_common import NoReading, bond, emit_or_note
 from gateway.drivers.ble_time import step_s
 from gateway.units import canonical
 from gateway.wire.messages import Purpose, Shown
@@ -116,7 +115,7 @@ class _Meter:
             first = 1
         for index in range(first, about.total + 1):
             it = yield from self._record(index)
-            yield from self._hand_over(it)
+            yield from emit_or_note(record_of(it))
             if index % MARK_EVERY == 0 or index == about.total:
                 yield from self._mark(it)
 
@@ -215,17 +214,10 @@ class _Meter:
             newest = newest or it
             if it.data.hex() == known.data:
                 break
-            yield from self._hand_over(it)
+            yield from emit_or_note(record_of(it))
         if newest is not None:
             yield from self._mark(newest)
         return True
-
-    def _hand_over(self, it: Glucose) -> Step[None]:
-        match record_of(it):
-            case NoReading(why=why):
-                yield from note("error", why)
-            case Record() as made:
-                yield from emit(made)
 
 
 _MARK = re.compile(r"[0-9]{1,5}@[0-9a-f]{12}")

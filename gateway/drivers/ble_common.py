@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.conversation import Garbled, Refused, Step, note, pair, read_if_there, subscribe
+from gateway.conversation import Garbled, Record, Refused, Step, emit, note, pair, read_if_there, subscribe
 from gateway.drivers.ble_time import CURRENT_TIME_BYTES, DATE_TIME_BYTES, date_time
 from gateway.drivers.cursor import exactly
 
@@ -39,6 +39,15 @@ class NoReading:
     """A record that is no reading, and why: the word a driver notes as an error. Its bytes are in the journal."""
 
     why: str
+
+
+def emit_or_note(made: Record | NoReading | None) -> Step[None]:
+    """Emits a record, or notes why it is none; None is neither."""
+    match made:
+        case NoReading(why=why):
+            yield from note("error", why)
+        case Record():
+            yield from emit(made)
 
 
 def introduce() -> Step[Introduction]:

@@ -19,7 +19,6 @@ from gateway.conversation import (
     Silence,
     Step,
     Talk,
-    emit,
     note,
     remember,
     subscribe,
@@ -29,7 +28,7 @@ from gateway.conversation import (
 from gateway.drivers import ble_glucose_frames as frames
 from gateway.drivers import ble_glucose_makers as makers
 from gateway.drivers import ble_racp as racp
-from gateway.drivers.ble_common import NoReading, bond, introduce, subscribe_if_there
+from gateway.drivers.ble_common import NoReading, bond, emit_or_note, introduce, subscribe_if_there
 from gateway.drivers.ble_racp import RACP, Code
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.ieee11073 import off_scale
@@ -179,11 +178,7 @@ class _Transfer:
             made = record_of(it, offset_min, context, self._habits)
         except Garbled as garbled:
             made = NoReading(why=f"garbled_{garbled.error}")
-        match made:
-            case NoReading(why=why):
-                yield from note("error", why)
-            case Record():
-                yield from emit(made)
+        yield from emit_or_note(made)
 
     def _remember(self) -> Step[None]:
         """Only while nothing before the last record is waiting or was refused for its missing context, and only in

@@ -5,8 +5,8 @@ Cuffs and thermometers do. What a frame says, and whether it is a reading, is ea
 
 from collections.abc import Callable
 
-from gateway.conversation import Arrived, Garbled, Lost, Record, Silence, Step, emit, note, subscribe, wait
-from gateway.drivers.ble_common import NoReading
+from gateway.conversation import Arrived, Garbled, Lost, Record, Silence, Step, subscribe, wait
+from gateway.drivers.ble_common import NoReading, emit_or_note
 
 FIRST_TIMEOUT_S = 30.0
 """Such a meter connects when it has something to tell; some only after the display has settled."""
@@ -30,11 +30,7 @@ def emit_what_is_told(channel: str, record_in: Callable[[bytes], Record | NoRead
             made = record_in(event.data)
         except Garbled as garbled:  # one bad frame must not cost the records behind it
             made = NoReading(why=f"garbled_{garbled.error}")
-        match made:
-            case NoReading(why=why):
-                yield from note("error", why)
-            case Record():
-                yield from emit(made)
+        yield from emit_or_note(made)
 
 
 def _next(told: bool) -> Step[Arrived | Silence]:

@@ -7,9 +7,9 @@ from here: an empty cuff must not inflate by itself.
 from dataclasses import replace
 from datetime import datetime
 
-from gateway.conversation import Context, Driver, Garbled, Lost, Record, Sighting, Step, Talk, emit, note
+from gateway.conversation import Context, Driver, Garbled, Lost, Record, Sighting, Step, Talk, note
 from gateway.drivers import blt_frames as frames
-from gateway.drivers.ble_common import NoReading, introduce
+from gateway.drivers.ble_common import NoReading, emit_or_note, introduce
 from gateway.drivers.ble_line import Line, open_line, say
 from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
 from gateway.drivers.blt_frames import SYSTOLIC_BIT, Frame, Id, Result
@@ -110,11 +110,7 @@ class _Cuff:
                 self._inflated = self._inflated and not live
                 measured = frames.result(it)
                 made = NoReading(why="unknown_layout") if measured is None else reading_of(measured, live=live)
-                match made:
-                    case NoReading(why=why):
-                        yield from note("error", why)
-                    case Record():
-                        yield from emit(made)
+                yield from emit_or_note(made)
 
     def _state(self, it: Frame) -> Step[None]:
         if version := frames.version(it):

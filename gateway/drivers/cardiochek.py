@@ -21,10 +21,9 @@ from gateway.conversation import (
     Sighting,
     Step,
     Talk,
-    emit,
     note,
 )
-from gateway.drivers.ble_common import NoReading
+from gateway.drivers.ble_common import NoReading, emit_or_note
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, ending, next_frame
 from gateway.units import canonical
@@ -95,11 +94,7 @@ def _close(label: "Label", *, printed: bool) -> Step[None]:
     if label.header.serial:
         yield from note("serial", label.header.serial)
     for each in made:
-        match each:
-            case NoReading(why=why):
-                yield from note("error", why)
-            case Record():
-                yield from emit(each)
+        yield from emit_or_note(each)
 
 
 def records_of(label: "Label") -> Iterator[Record | NoReading]:

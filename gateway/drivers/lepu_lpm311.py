@@ -10,8 +10,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from gateway.conversation import Context, Decoder, Driver, Garbled, Record, Sighting, Step, Talk, emit, note
-from gateway.drivers.ble_common import NoReading
+from gateway.conversation import Context, Decoder, Driver, Garbled, Record, Sighting, Step, Talk, note
+from gateway.drivers.ble_common import NoReading, emit_or_note
 from gateway.drivers.ble_line import Line, open_line, say
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.cursor import exactly
@@ -61,11 +61,7 @@ def _emit_what_is_told(line: Line) -> Step[bool]:
             yield from note("error", f"garbled_{garbled.error}")
             continue
         told, timeout_s = True, IDLE_TIMEOUT_S
-        match made:
-            case NoReading(why=why):
-                yield from note("error", why)
-            case Record():
-                yield from emit(made)
+        yield from emit_or_note(made)
     if framer.flush() or framer.skipped:
         yield from note("error", "garbled_line")
     return told

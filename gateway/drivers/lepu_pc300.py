@@ -5,10 +5,10 @@ The frames are `lepu_pc300_frames`'. Nothing is begun from here: an empty cuff m
 
 from decimal import Decimal
 
-from gateway.conversation import Context, Driver, Garbled, Lost, Record, Sighting, Step, Talk, emit, note
+from gateway.conversation import Context, Driver, Garbled, Lost, Record, Sighting, Step, Talk, note
 from gateway.drivers import cuff
 from gateway.drivers import lepu_pc300_frames as frames
-from gateway.drivers.ble_common import NoReading
+from gateway.drivers.ble_common import NoReading, emit_or_note
 from gateway.drivers.ble_line import Line, open_line, say
 from gateway.drivers.framing import Framer, next_frame
 from gateway.drivers.lepu_pc300_frames import Frame, Oxygen, Strip, Temperature, Token
@@ -59,11 +59,7 @@ def _listen(line: Line, results: "_Results") -> Step[None]:
             made = results.take(frames.frame(data))
         except Garbled as garbled:
             made = NoReading(why=f"garbled_{garbled.error}")
-        match made:
-            case NoReading(why=why):
-                yield from note("error", why)
-            case Record():
-                yield from emit(made)
+        yield from emit_or_note(made)
     if framer.flush() or framer.skipped > skipped:
         yield from note("error", "garbled_line")
 

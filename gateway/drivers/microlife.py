@@ -16,14 +16,13 @@ from gateway.conversation import (
     Sighting,
     Step,
     Talk,
-    emit,
     note,
     subscribe,
     write,
 )
 from gateway.drivers import cuff
 from gateway.drivers import microlife_frames as frames
-from gateway.drivers.ble_common import NoReading, bond, introduce
+from gateway.drivers.ble_common import NoReading, bond, emit_or_note, introduce
 from gateway.drivers.framing import Framer, next_frame
 from gateway.drivers.microlife_frames import Op
 
@@ -69,11 +68,7 @@ def _records(answer: frames.Frame, slot: str) -> Step[None]:
             made = record_of(frames.result(answer.header2, data), slot)
         except Garbled as garbled:  # one bad record must not cost those behind it
             made = NoReading(why=f"garbled_{garbled.error}")
-        match made:
-            case NoReading(why=why):
-                yield from note("error", why)
-            case Record():
-                yield from emit(made)
+        yield from emit_or_note(made)
 
 
 def _set_clock(line: "_Line", moment: datetime) -> Step[None]:

@@ -12,12 +12,11 @@ from gateway.conversation import (
     Sighting,
     Step,
     Talk,
-    emit,
     note,
     write,
 )
 from gateway.drivers import pangao_frames as frames
-from gateway.drivers.ble_common import NoReading, introduce
+from gateway.drivers.ble_common import NoReading, emit_or_note, introduce
 from gateway.drivers.ble_line import Line, open_line, say
 from gateway.drivers.cuff import record_of
 from gateway.drivers.framing import Framer, next_frame
@@ -123,11 +122,8 @@ class _Cuff:
             return
         self.news += 1
         unknown_time = self._asked and not self.results.seen
-        match NoReading(why="result_of_unknown_time") if unknown_time else reading_of(it, live=live):
-            case NoReading(why=why):
-                yield from note("error", why)
-            case Record() as record:
-                yield from emit(record)
+        made = NoReading(why="result_of_unknown_time") if unknown_time else reading_of(it, live=live)
+        yield from emit_or_note(made)
         yield from self.results.keep()
 
 

@@ -20,11 +20,10 @@ from gateway.conversation import (
     Sighting,
     Step,
     Talk,
-    emit,
     note,
     subscribe,
 )
-from gateway.drivers.ble_common import NoReading, bond, introduce
+from gateway.drivers.ble_common import NoReading, bond, emit_or_note, introduce
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, ending, next_frame
 from gateway.units import canonical
@@ -60,11 +59,7 @@ def talk(context: Context) -> Talk:
             made = record_of(result(line))
         except Garbled as garbled:  # one bad line must not cost the result behind it
             made = NoReading(why=f"garbled_{garbled.error}")
-        match made:
-            case NoReading(why=why):
-                yield from note("error", why)
-            case Record():
-                yield from emit(made)
+        yield from emit_or_note(made)
     if framer.flush():
         yield from note("error", "garbled_truncated")
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from gateway.conversation import Context, Decoder, Driver, Garbled, Lost, Record, Sighting, Step, Talk, emit, note
-from gateway.drivers.ble_common import NoReading, introduce
+from gateway.conversation import Context, Decoder, Driver, Garbled, Lost, Sighting, Step, Talk, note
+from gateway.drivers.ble_common import emit_or_note, introduce
 from gateway.drivers.ble_line import Line, open_line
 from gateway.drivers.cuff import record_of
 from gateway.drivers.cursor import name_of
@@ -75,16 +75,8 @@ def _listen(line: Line, results: Untimed) -> Step[None]:
                 results.came_to_nothing()
                 yield from note("error", ERRORS.get(data[3], f"error_{data[3]}"))
             case b"\xfc" if results.is_new(data):
-                yield from _hand_over(record_of(*data[3:6], live=results.seen))
+                yield from emit_or_note(record_of(*data[3:6], live=results.seen))
                 yield from results.keep()
-
-
-def _hand_over(made: Record | NoReading) -> Step[None]:
-    match made:
-        case NoReading(why=why):
-            yield from note("error", why)
-        case Record():
-            yield from emit(made)
 
 
 def cut(buffer: bytes) -> int:

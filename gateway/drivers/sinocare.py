@@ -20,7 +20,7 @@ from gateway.conversation import (
     note,
 )
 from gateway.drivers import sinocare_frames as frames
-from gateway.drivers.ble_common import NoReading, introduce
+from gateway.drivers.ble_common import NoReading, emit_or_note, introduce
 from gateway.drivers.ble_line import Line, open_line, say
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
@@ -188,11 +188,7 @@ class _Conversation:
             made = record_of(measured, just_now=just_now)
         except Garbled as garbled:
             made = NoReading(why=garbled.error)
-        match made:
-            case NoReading(why=why):
-                yield from note("error", why)
-            case Record():
-                yield from emit(made)
+        yield from emit_or_note(made)
 
 
 # --- what a result is --------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from gateway.conversation import (
     Driver,
     Garbled,
     Lost,
-    Record,
     Refused,
     SerialLine,
     Sighting,
@@ -26,7 +25,7 @@ from gateway.conversation import (
     wait,
 )
 from gateway.drivers import taidoc_frames as frames
-from gateway.drivers.ble_common import NoReading, bond, introduce
+from gateway.drivers.ble_common import NoReading, bond, emit_or_note, introduce
 from gateway.drivers.taidoc_frames import Command
 from gateway.drivers.taidoc_line import NoAnswer, Pair, TaiDocLine
 from gateway.drivers.taidoc_memory import Marks, read_memories
@@ -111,11 +110,7 @@ def _hand_over(pair: Pair, beside: Sequence[Pair], family: Family) -> Step[None]
         made = record_of(pair, beside, family)
     except Garbled as garbled:  # one bad record must not keep the others in the meter
         made = NoReading(why=f"garbled_{garbled.error}")
-    match made:
-        case NoReading(why=why):
-            yield from note("error", why)
-        case Record():
-            yield from emit(made)
+    yield from emit_or_note(made)
 
 
 def _serial(line: TaiDocLine) -> Step[str]:

@@ -19,12 +19,10 @@ from gateway.conversation import (
     Silence,
     Step,
     Talk,
-    emit,
-    note,
     subscribe,
     wait,
 )
-from gateway.drivers.ble_common import NoReading, bond, introduce
+from gateway.drivers.ble_common import NoReading, bond, emit_or_note, introduce
 from gateway.drivers.cuff import record_of
 from gateway.drivers.cursor import Cursor
 
@@ -63,11 +61,7 @@ def talk(context: Context) -> Talk:
         except Garbled as garbled:  # one bad frame must not cost the result behind it
             made = NoReading(why=f"garbled_{garbled.error}")
         measuring = False
-        match made:
-            case NoReading(why=why):
-                yield from note("error", why)
-            case Record():
-                yield from emit(made)
+        yield from emit_or_note(made)
 
 
 def _next(told: bool) -> Step[bytes | None]:
