@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import signal
 import sys
 import tempfile
 from dataclasses import asdict
@@ -34,6 +35,7 @@ MINUTES = 7.0
 """More than 240 measurements: a busy counter's day has 300, its busiest hour a fifth of them."""
 GATEWAY, REAL, CHAIN, STORE = "gw-trade-1", "gw-trade-real", "kang", "s1"
 HOME_WITHIN_S = 180.0
+CALLS_EVERY_S = 2.0
 SETTLES_S = 2.0
 """What would come twice comes now."""
 CONFIG = """\
@@ -121,10 +123,11 @@ async def _go_home(engine: Engine, shop: Shop, seen: Seen) -> None:
     """Everything that was measured is fetched and delivered, or the time is over."""
     deadline = asyncio.get_running_loop().time() + HOME_WITHIN_S
     while asyncio.get_running_loop().time() < deadline:
-        await shop.call_again()
-        await asyncio.sleep(3.0)
-        if not await asyncio.to_thread(truth.missing, engine, seen.used, seen.kills):
+        missing = await asyncio.to_thread(truth.missing, engine, seen.used, seen.kills)
+        if not missing:
             break
+        await shop.call_again({address for address, *_ in missing})
+        await asyncio.sleep(CALLS_EVERY_S)
     await asyncio.sleep(SETTLES_S)
 
 
@@ -195,6 +198,7 @@ def main(minutes: float = MINUTES, seed: int = 1, file: Path | None = None, keep
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # everything that was started ends on the way out
     parser = argparse.ArgumentParser(prog="python -m hil_tests.trade", description=__doc__)
     parser.add_argument("minutes", nargs="?", type=float, default=MINUTES)
     parser.add_argument("--seed", type=int, default=1)

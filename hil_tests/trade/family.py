@@ -26,6 +26,7 @@ class Keeps(StrEnum):
     """What a meter still knows of what it measured, and so what may be asked of a gateway."""
 
     ALL = "all"
+    TILL_TOLD = "till told"  # BlueZ confirms to the meter, also for a gateway that has just died
     LAST = "last"  # on its display: nobody uses it again before that was read
     NOTHING = "nothing"  # told once, to whoever listens at that moment
 

@@ -158,10 +158,14 @@ def _lipids(meter: Lpm311Meter, n: int) -> Measured:
 
 RADIO: tuple[Family, ...] = (
     Family(driver="ble.glucose", make=_sig(GlucoseMeter), use=measure_mmol_l, how_many=3),
-    Family(driver="ble.blood_pressure", make=_sig(PressureCuff), use=_sig_pressure, how_many=2),
-    Family(driver="ble.thermometer", make=_sig(Thermometer), use=_sig_temperature),
+    Family(
+        driver="ble.blood_pressure", make=_sig(PressureCuff), use=_sig_pressure, how_many=2, keeps=Keeps.TILL_TOLD
+    ),
+    Family(driver="ble.thermometer", make=_sig(Thermometer), use=_sig_temperature, keeps=Keeps.TILL_TOLD),
     Family(driver="ble.omron", make=_sig(OmronCuff, "BLESmart_00000480"), use=measure_pressure),
-    Family(driver="ble.and_ua651", make=_sig(Ua651, "A&D_UA-651BLE_000001"), use=_sig_pressure),
+    Family(
+        driver="ble.and_ua651", make=_sig(Ua651, "A&D_UA-651BLE_000001"), use=_sig_pressure, keeps=Keeps.TILL_TOLD
+    ),
     Family(driver="ble.benecheck", make=_sig(BeneCheckGlucoseService, "BeneCheck-0270"), use=_three_in_one),
     Family(
         driver="ble.sinocare",

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -122,10 +122,10 @@ class Shop:
         fresh.write_text(json.dumps(plugged))
         fresh.rename(self._ports)
 
-    async def call_again(self) -> None:
-        """Every radio meter that keeps anything calls once more, as it does when somebody picks it up."""
+    async def call_again(self, addresses: Collection[str]) -> None:
+        """These radio meters call once more, as they do when somebody picks them up."""
         for meter in self.meters:
-            if isinstance(meter.on, BumbleMeter) and meter.family.keeps is not Keeps.NOTHING:
+            if isinstance(meter.on, BumbleMeter) and meter.address in addresses:
                 await meter.on.advertise()
 
     async def nag(self) -> None:

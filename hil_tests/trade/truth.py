@@ -49,7 +49,9 @@ class Used:
         if self.keeps is Keeps.ALL:
             return False
         until = self.at + (DIED_AFTER if self.keeps is Keeps.NOTHING else READ_WITHIN)
-        return self.line_lost or any(self.at - DIED_BEFORE <= kill <= until for kill in kills)
+        # A lost line is no confirmation: a meter that keeps a record till it is confirmed tells it again.
+        line_lost = self.line_lost and self.keeps is not Keeps.TILL_TOLD
+        return line_lost or any(self.at - DIED_BEFORE <= kill <= until for kill in kills)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
