@@ -121,6 +121,7 @@ def acme(monkeypatch: pytest.MonkeyPatch) -> Driver:
         source="its maker",
         quirks="none",
         proven_by="this test",
+        names=("Acme",),
         decoders={"acme.tenths": decode},
     )
     installed(monkeypatch, lambda: driver)
@@ -128,7 +129,7 @@ def acme(monkeypatch: pytest.MonkeyPatch) -> Driver:
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, load: Callable[[], object]) -> None:
-    entry = SimpleNamespace(name="acme", value="acme:DRIVER", load=load)
+    entry = SimpleNamespace(name="acme", value="acme:DRIVER", dist=None, load=load)
     monkeypatch.setattr("gateway.drivers.entry_points", lambda group: [entry])
 
 
