@@ -31,6 +31,7 @@ from hil_tests.custody.direct_link import DirectLink
 PAUSE_S = 0.02
 """Between two customers: about a hundred readings a second and store, a year's trade in minutes."""
 SLOT = "1"
+MEASURING = timedelta(seconds=90)
 
 
 def now() -> datetime:
@@ -90,8 +91,9 @@ async def _trade(docking: Docking, visits: Visits, gateway: str, cards: Sequence
         transport="ble", address=f"{gateway}/{meter.serial}", name=meter.name, services=frozenset({"1808"})
     )
     for _ in itertools.count():
-        # The card comes first and measuring takes a while; here, two seconds that nobody waits for.
-        visits.open(SLOT, chance.choice(cards), now() - timedelta(seconds=2), id=UUID(int=chance.getrandbits(128)))
+        # The card comes first and measuring takes a while that nobody here waits for: longer than a time that happens
+        # to end in :00 may be wrong by.
+        visits.open(SLOT, chance.choice(cards), now() - MEASURING, id=UUID(int=chance.getrandbits(128)))
         for _ in range(chance.randint(1, 4)):
             # Mostly normal, sometimes an emergency: the rules and their tasks are part of the load.
             value = "2.4" if chance.random() < 0.02 else f"{chance.randint(45, 99) / 10}"
