@@ -91,8 +91,8 @@ async def _trade(docking: Docking, visits: Visits, gateway: str, cards: Sequence
         transport="ble", address=f"{gateway}/{meter.serial}", name=meter.name, services=frozenset({"1808"})
     )
     for _ in itertools.count():
-        # The card comes first and measuring takes a while that nobody here waits for: longer than a time that happens
-        # to end in :00 may be wrong by.
+        # The card comes first, and measuring takes a while that nobody here waits for: longer than a time that
+        # happens to end in :00 may be wrong by.
         visits.open(SLOT, chance.choice(cards), now() - MEASURING, id=UUID(int=chance.getrandbits(128)))
         for _ in range(chance.randint(1, 4)):
             # Mostly normal, sometimes an emergency: the rules and their tasks are part of the load.
