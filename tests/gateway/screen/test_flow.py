@@ -215,7 +215,7 @@ def test_a_low_sugar_shows_its_card_and_asks_beside_it(browser: Browser, served:
     with looking(browser, served) as page:
         expect(page.locator(".card h2").first).to_contain_text("吃糖15克")
         page.locator("#choice-cannot_swallow").click()
-        expect(page.locator(".card")).to_contain_text("低血糖,人不清醒或不能咽")
+        expect(page.locator(".card")).to_contain_text("低血糖，人不清醒或不能咽")
 
 
 def test_an_emergency_at_the_other_counter_is_seen_here(browser: Browser, served: Served):
