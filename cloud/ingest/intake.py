@@ -54,10 +54,11 @@ class Message:
 
 
 class _Part(NamedTuple):
-    """A message with something for one chain's ledger, its position, and the store it comes from."""
+    """A message with something for one chain's ledger, its position, and whose it is."""
 
     position: int
     store_id: str
+    gateway: str
     message: Message
 
 
@@ -86,7 +87,7 @@ def keep(connection: Connection, messages: Sequence[Message], now: datetime) -> 
     for position, message in enumerate(taken):
         if message.gateway and (message.readings or message.answers):
             place = places[message.gateway]
-            by_chain[place.chain_id].append(_Part(position, place.store_id, message))
+            by_chain[place.chain_id].append(_Part(position, place.store_id, message.gateway, message))
     for chain_id, parts in sorted(by_chain.items()):
         stored.update(_store(connection, chain_id, parts, now))
         stored.update(_store_answers(connection, chain_id, parts))
@@ -209,10 +210,9 @@ def _store_answers(connection: Connection, chain_id: str, parts: Sequence[_Part]
     new = [
         (
             part.position,
-            NewAnswer(store_id=part.store_id, gateway_id=part.message.gateway, answer=answer, body=body),
+            NewAnswer(store_id=part.store_id, gateway_id=part.gateway, answer=answer, body=body),
         )
         for part in parts
-        if part.message.gateway is not None
         for answer, body in part.message.answers
     ]
     fresh = [new[place] for place in answers.insert_once(connection, chain_id, [one for _, one in new])]
@@ -234,7 +234,7 @@ def _attributed(
         decision = attribute(reading, evidence)
         yield NewReading(
             store_id=part.store_id,
-            gateway_id=part.message.gateway or "",
+            gateway_id=part.gateway,
             reading=reading,
             body=body,
             member_id=decision.member_id,

@@ -184,8 +184,10 @@ def history(connection: Connection, chain_id: str, reading_id: UUID) -> list[Att
         .where(a.chain_id == chain_id, a.reading_id == reading_id)
         .order_by(a.seq)
     ).mappings()
+    if decided := [Attribution(**row) for row in rows]:
+        return decided
     first = connection.execute(_FIRST, {"chain_id": chain_id, "reading_id": reading_id}).mappings()
-    return [Attribution(**row) for row in rows] or [Attribution(by_staff=None, **row) for row in first]
+    return [Attribution(by_staff=None, **row) for row in first]
 
 
 _FIRST = select(
