@@ -123,6 +123,7 @@ def _open(live: Path, gateway: str, now_us: int) -> sqlite3.Connection:
         schema.close_leaving_log(connection, file)
         raise
     schema.sync_directory(live)
+    schema.lengthen_log(wal)
     return connection
 
 

@@ -102,6 +102,8 @@ def frames(wal: Path) -> list[tuple[int, bool]] | None:
     found = []
     with wal.open("rb") as opened:
         header = opened.read(WAL_HEADER.size)
+        if not any(header) and not any(opened.read()):
+            return []  # made long in advance (`schema.lengthen_log`), and nothing was ever committed
         magic, _format, page_bytes, _, salt1, salt2, *checksum = WAL_HEADER.unpack(header)
         if magic not in WAL_MAGIC or _wal_checksum(header[:24], WAL_MAGIC[magic]) != tuple(checksum):
             return None

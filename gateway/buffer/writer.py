@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from gateway.buffer.schema import PAGE_BYTES, is_damage
+from gateway.buffer.schema import LOG_BYTES, PAGE_BYTES, is_damage
 from gateway.logged import failing
 
 log = logging.getLogger(__name__)
@@ -26,8 +26,8 @@ MAX_GROUP_JOBS = 512
 """One commit takes at most this many jobs, so that the first of a storm does not wait for the last."""
 MAX_WAITING_JOBS = 4096
 """More callers than this are not meters but a fault somewhere; they are refused rather than kept in memory."""
-CHECKPOINT_EVERY_BYTES = 4 * 1024 * 1024
-"""As SQLite's own 1000 pages, but done after callers were answered and not inside somebody's commit."""
+CHECKPOINT_EVERY_BYTES = LOG_BYTES
+"""Done after callers were answered, and not inside somebody's commit."""
 FRAMES_PER_COMMIT = 4
 """A small commit changes a table page and an index page, padded to a sector; only that estimate uses it."""
 

@@ -87,6 +87,6 @@ if __name__ == "__main__":
     parser.add_argument("--weakness", type=Weakness, default=Weakness.NONE)
     parser.add_argument("--alone", type=int, default=24, help="readings saved one by one")
     arguments = parser.parse_args()
-    writer.CHECKPOINT_EVERY_BYTES = CHECKPOINT_EVERY_BYTES
+    writer.CHECKPOINT_EVERY_BYTES = schema.LOG_BYTES = CHECKPOINT_EVERY_BYTES
     weaken(arguments.weakness)
     asyncio.run(work(arguments.directory, os.open(arguments.acks, os.O_WRONLY | os.O_APPEND), arguments.alone))

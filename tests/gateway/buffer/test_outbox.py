@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.buffer.outbox import Outbox, OutboxInUse, OutboxTooNew
-from gateway.buffer.schema import VERSION, connect, seal
+from gateway.buffer.schema import LOG_BYTES, VERSION, connect, seal
 from gateway.wire import codec
 from gateway.wire.messages import MAX_BATCH_BYTES, Batch, Outcome, Reading, Receipt
 from hil_tests.readings import reading, reading_id
@@ -184,6 +184,18 @@ def test_a_driver_finds_what_it_remembered_of_a_meter(tmp_path: Path) -> None:
         outbox = await Outbox.open(tmp_path, gateway="store-1")
         assert await outbox.mark("ble.glucose", "GLU-1") == "42"
         await outbox.close()
+
+    asyncio.run(main())
+
+
+def test_saving_overwrites_room_in_the_log_and_does_not_make_its_file_longer(tmp_path: Path) -> None:
+    async def main() -> None:
+        for _ in ("new", "restarted"):
+            outbox = await Outbox.open(tmp_path, gateway="store-1")
+            for number in range(50):
+                await outbox.put(readings(number))
+            assert (tmp_path / "live" / "outbox.sqlite-wal").stat().st_size == LOG_BYTES
+            await outbox.close()
 
     asyncio.run(main())
 
