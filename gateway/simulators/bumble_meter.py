@@ -22,7 +22,7 @@ from bumble.keys import PairingKeys
 from bumble.link import LocalLink
 from bumble.pairing import PairingDelegate
 
-from gateway.simulators.air import BONDING_KEYS, radio, unplug
+from gateway.simulators.air import BONDING_KEYS, LONGEST_ADVERTISEMENT, radio, unplug
 from gateway.simulators.meter import Characteristic, Declined, Outgoing, Security, VirtualMeter
 
 ADVERTISING_INTERVAL_MS = 60.0
@@ -87,8 +87,10 @@ class BumbleMeter:
         self._is_off = False
         if self._connection is not None or self._device is None:
             return
+        called, scan_response = advertisement(self.meter.name, self.meter.advertised)
         await self._device.start_advertising(
-            advertising_data=_advertisement(self.meter.name, self.meter.advertised),
+            advertising_data=called,
+            scan_response_data=scan_response,
             advertising_interval_min=ADVERTISING_INTERVAL_MS,
             advertising_interval_max=ADVERTISING_INTERVAL_MS,
         )
@@ -245,9 +247,8 @@ class BumbleMeter:
             self.delivered.set()
 
 
-def _advertisement(name: str, services: Iterable[str]) -> bytes:
-    """All a meter says of itself. One with a long service UUID has its name in a scan response, which bumble's
-    controllers never send; so here everything is in one advertisement, however long."""
+def advertisement(name: str, services: Iterable[str]) -> tuple[bytes, bytes]:
+    """What a meter calls, and its scan response: there a name goes for which the services leave no room."""
     rows = [(AdvertisingData.FLAGS, b"\x06")]
     uuids = [UUID(service).to_bytes() for service in services]
     for size, kind in (
@@ -256,7 +257,11 @@ def _advertisement(name: str, services: Iterable[str]) -> bytes:
     ):
         if listed := b"".join(uuid for uuid in uuids if len(uuid) == size):
             rows.append((kind, listed))
-    return bytes(AdvertisingData([*rows, (AdvertisingData.COMPLETE_LOCAL_NAME, name.encode())]))
+    called = (AdvertisingData.COMPLETE_LOCAL_NAME, name.encode())
+    whole = bytes(AdvertisingData([*rows, called]))
+    if len(whole) <= LONGEST_ADVERTISEMENT:
+        return whole, b""
+    return bytes(AdvertisingData(rows)), bytes(AdvertisingData([called]))
 
 
 class _Display(PairingDelegate):
