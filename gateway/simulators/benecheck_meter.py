@@ -53,7 +53,6 @@ class BeneCheckMeter(LineMeter):
     records: list[BeneCheckRecord] = field(default_factory=list)
     first_index: int = 1
     many_in_a_frame: int = 1
-    _untold: list[bytes] = field(default_factory=list)
     _heard: bytes = b""
 
     def measure(self, analyte: Analyte, mg_dl: Decimal) -> BeneCheckRecord:
@@ -61,17 +60,16 @@ class BeneCheckMeter(LineMeter):
         raw = int(mg_dl * 10) if analyte is Analyte.URIC_ACID else int(mg_dl)
         record = BeneCheckRecord(analyte=analyte, at=self.clock(), raw=raw)
         self.records.append(record)
-        self._untold.append(frame(analyte.read, 0, record.payload(0)))
+        self.untold.result(frame(analyte.read, 0, record.payload(0)))
         return record
 
     def fail(self) -> None:
         """One test that came to nothing."""
-        self._untold.append(frame(FAILED, 0x0700))
+        self.untold.result(frame(FAILED, 0x0700))
 
     def begin(self) -> Iterator[bytes]:
         """See LineMeter."""
-        while self._untold:
-            yield self._untold.pop(0)
+        return self.untold.tell()
 
     def hear(self, data: bytes) -> Iterator[bytes]:
         """See LineMeter: a frame that is not whole, or whose sum is wrong, is not answered."""

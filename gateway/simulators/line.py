@@ -47,6 +47,16 @@ class Untold:
                 return frame
         return None
 
+    @property
+    def results(self) -> tuple[bytes, ...]:
+        """What it keeps until it was told."""
+        return tuple(frame for until, frame in self._frames if until is None)
+
+    @property
+    def steps(self) -> tuple[bytes, ...]:
+        """What it says now or never."""
+        return tuple(frame for until, frame in self._frames if until is not None)
+
     def forget_steps(self) -> None:
         """Whoever listened is gone."""
         self._frames = [one for one in self._frames if one[0] is None]

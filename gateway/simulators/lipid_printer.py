@@ -4,7 +4,7 @@ Written from the captured label and the EPL2 page language. What carries the byt
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -47,7 +47,6 @@ class LipidPrinter(LineMeter):
     mg_dl: bool = False
     words: tuple[str, ...] = ("S/N", "DATE", "TIME", "ID", "LOT")
     zeros_every: int | None = None
-    waiting: list[Test] = field(default_factory=list)
 
     def measure_panel(self, total: Decimal, hdl: Decimal, triglyceride: Decimal, *, lot: str = "P443") -> None:
         """Takes a lipid panel now; numbers in mmol/L, whatever unit it prints."""
@@ -60,23 +59,28 @@ class LipidPrinter(LineMeter):
             lines.append(f"TC/HDL  :  {total / hdl:.1f}")
         else:
             lines += ["CALC LDL: ---- ", "TC/HDL  : ---- "]
-        self.waiting.append(Test(at=self.clock(), lot=lot, lines=tuple(lines)))
+        self._print(Test(at=self.clock(), lot=lot, lines=tuple(lines)))
 
     def measure_glucose(self, mmol: Decimal, *, lot: str = "G118") -> None:
         """Takes a single glucose strip now."""
         shown = f" {mmol * Decimal('18.016'):.0f} mg/dL" if self.mg_dl else f" {mmol:.1f} mmol/L"
-        self.waiting.append(Test(at=self.clock(), lot=lot, lines=(f"GLUCOSE : {shown}",)))
+        self._print(Test(at=self.clock(), lot=lot, lines=(f"GLUCOSE : {shown}",)))
 
     def begin(self) -> Iterator[bytes]:
-        """See LineMeter: a label for each test, and the blank one that ends a job."""
-        while self.waiting:
-            test = self.waiting.pop(0)
-            yield self._on_the_line(b"\nN\n" + b"".join(_lines(self._header(test) + test.lines)) + b"P1\n")
-            yield self._on_the_line(b"\nN\n" + b"".join(_lines((BLANK,) * BLANK_LINES)) + b"\nN\n")
+        """See LineMeter."""
+        return self.untold.tell()
 
     def hear(self, data: bytes) -> Iterator[bytes]:
         """See LineMeter: nobody answers a printer."""
         return iter(())
+
+    def printed(self, test: Test) -> tuple[bytes, ...]:
+        """A label, and the blank one that ends a job."""
+        label = b"\nN\n" + b"".join(_lines(self._header(test) + test.lines)) + b"P1\n"
+        return label, b"\nN\n" + b"".join(_lines((BLANK,) * BLANK_LINES)) + b"\nN\n"
+
+    def _print(self, test: Test) -> None:
+        self.untold.result(*map(self._on_the_line, self.printed(test)))
 
     def _header(self, test: Test) -> tuple[str, ...]:
         said = (self.serial, f"{test.at:%Y %m %d}", f"{test.at:%H:%M}", "----", test.lot)
@@ -102,13 +106,11 @@ class SlipPrinter(LipidPrinter):
 
     dated: bool = True
 
-    def begin(self) -> Iterator[bytes]:
-        """See LineMeter: a slip for each test."""
-        while self.waiting:
-            test = self.waiting.pop(0)
-            header = (f"ID: {self.serial}", f"DATE: {test.at:%Y-%m-%d} {test.at:%H:%M}")[: 2 if self.dated else 1]
-            lines = [self._slipped(line) for line in test.lines if not line.startswith("TC/HDL")]
-            yield self._on_the_line("\r\n".join([*header, *lines]).encode() + b"\r\n\r\n\r\n")
+    def printed(self, test: Test) -> tuple[bytes, ...]:
+        """A slip."""
+        header = (f"ID: {self.serial}", f"DATE: {test.at:%Y-%m-%d} {test.at:%H:%M}")[: 2 if self.dated else 1]
+        lines = [self._slipped(line) for line in test.lines if not line.startswith("TC/HDL")]
+        return ("\r\n".join([*header, *lines]).encode() + b"\r\n\r\n\r\n",)
 
     def _slipped(self, line: str) -> str:
         name, _, value = line.partition(":")

@@ -4,7 +4,7 @@ Written from the layout a maker's kit reads. What carries the bytes is `line`'s 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 
 from gateway.simulators.line import LineMeter
@@ -26,22 +26,22 @@ class Strip(IntEnum):
 class PoctorMeter(LineMeter):
     """`raw` is tenths of mmol/L, of uric acid µmol/L."""
 
-    _untold: list[str] = field(default_factory=list)
-
     def measure(self, strip: Strip, raw: int) -> None:
         """One test, done now."""
         at = self.clock()
-        self._untold.append(f"{strip},{at.year},{at.month},{at.day},{at.hour},{at.minute},{raw:04},0,0")
+        self._tell(f"{strip},{at.year},{at.month},{at.day},{at.hour},{at.minute},{raw:04},0,0")
 
     def measure_beyond(self, strip: Strip, *, high: bool) -> None:
         """One test whose result is above or below what the meter can tell."""
-        self._untold.append(f"{strip},{high:d}")
+        self._tell(f"{strip},{high:d}")
 
     def begin(self) -> Iterator[bytes]:
         """See LineMeter."""
-        while self._untold:
-            yield f"{self._untold.pop(0)}\r\n".encode()
+        return self.untold.tell()
 
     def hear(self, data: bytes) -> Iterator[bytes]:
         """See LineMeter: it takes no commands."""
         return iter(())
+
+    def _tell(self, line: str) -> None:
+        self.untold.result(f"{line}\r\n".encode())

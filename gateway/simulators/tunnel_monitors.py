@@ -4,7 +4,7 @@ Written from the published lines of each make. The wire is `serial_line`'s.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.simulators.line import LineMeter
@@ -33,22 +33,18 @@ class Squeeze:
 class TunnelMonitor(LineMeter):
     """What all makes have in common: it speaks when it has measured, once, and hears nothing."""
 
-    unsaid: list[Squeeze] = field(default_factory=list)
-
     def measure(self, systolic: int, diastolic: int, pulse: int, *, moved: int = 0) -> None:
         """An arm goes in."""
-        self.unsaid.append(
-            Squeeze(at=self.clock(), systolic=systolic, diastolic=diastolic, pulse=pulse, moved=moved)
-        )
+        squeeze = Squeeze(at=self.clock(), systolic=systolic, diastolic=diastolic, pulse=pulse, moved=moved)
+        self.untold.result(self.told(squeeze))
 
     def fail(self, error: int) -> None:
         """It could not measure."""
-        self.unsaid.append(Squeeze(at=self.clock(), error=error))
+        self.untold.result(self.told(Squeeze(at=self.clock(), error=error)))
 
     def begin(self) -> Iterator[bytes]:
         """See LineMeter."""
-        while self.unsaid:
-            yield self.told(self.unsaid.pop(0))
+        return self.untold.tell()
 
     def hear(self, data: bytes) -> Iterator[bytes]:
         """See LineMeter: it does not listen."""
