@@ -117,6 +117,8 @@ def _drivers(what: str, name: str | None) -> int:
         ("Devices", wanted.devices),
         ("Source", wanted.source),
         ("Quirks", wanted.quirks),
+        ("Proof", wanted.proof.replace("_", " ")),
+        ("Doubts", ", ".join(sorted(wanted.doubts)).replace("_", " ") or "none"),
         ("Proven by", wanted.proven_by),
         ("Frames", ", ".join(sorted(wanted.decoders)) or "none"),
     ):

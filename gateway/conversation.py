@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeAlias, TypeVar
 
+from gateway.proof import Doubt, Proof
 from gateway.wire.messages import Purpose, Shown
 from gateway.wire.vocabulary import Kind, Meal, OffScale
 
@@ -219,7 +220,8 @@ class Driver:
     """One protocol family. `recognise` says whether a sighting is its own; `talk` is the conversation.
 
     `decoders` are the frame decoders that `talk` uses, by protocol key, for `python -m gateway decode`; each
-    takes bytes and returns named fields or raises `Garbled`.
+    takes bytes and returns named fields or raises `Garbled`. How sure it is say `proof` and
+    `doubts`, and in full, for engineers, `proven_by`.
     """
 
     name: str  # "ble.glucose"
@@ -230,6 +232,8 @@ class Driver:
     source: str
     quirks: str
     proven_by: str
+    proof: Proof
+    doubts: frozenset[Doubt] = frozenset()
     services: frozenset[str] = frozenset()  # the scanner's filter: what such meters advertise
     names: tuple[str, ...] = ()  # how the names of those begin that advertise no service of their own
     line: SerialLine | None = None  # for transport "serial"

@@ -39,8 +39,8 @@ def main(argv: Sequence[str]) -> int:
 def table(drivers: Sequence[Driver], kinds: dict[str, Counter[str]]) -> str:
     """One row a driver. `kinds`: how many frames of each kind of evidence there are for a protocol key."""
     rows = [
-        "| meters | driver | link | public frames (captured) | transcripts | proven by |",
-        "|---|---|---|---|---|---|",
+        "| meters | driver | link | public frames (captured) | transcripts | proof | proven by |",
+        "|---|---|---|---|---|---|---|",
     ]
     for driver in sorted(drivers, key=lambda one: (one.name.partition(".")[2], one.name)):
         of = sum((kinds.get(protocol, Counter()) for protocol in driver.decoders), Counter[str]())
@@ -49,7 +49,7 @@ def table(drivers: Sequence[Driver], kinds: dict[str, Counter[str]]) -> str:
         transcripts = len([*(EVIDENCE / "transcripts" / driver.name).glob("*.txt")])
         rows.append(
             f"| {_cell(driver.devices)} | `{driver.name}` | {LINKS[driver.transport]} "
-            f"| {of.total()} ({captured}) | {transcripts} | {_cell(driver.proven_by)} |"
+            f"| {of.total()} ({captured}) | {transcripts} | {driver.proof.replace('_', ' ')} | {_cell(driver.proven_by)} |"
         )
     return "\n".join(rows) + "\n"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gateway.conversation import Driver, Sighting
+from gateway.proof import Doubt, Proof
 
 METERS_KEPT = 64
 """A counter carries a dozen meters; passers-by with meters of their own must not fill the memory."""
@@ -24,7 +25,8 @@ class MeterState:
     transport: str
     name: str
     driver: str
-    proven_by: str
+    proof: Proof
+    doubts: frozenset[Doubt]
     sets_clock: bool
     last_seen: datetime
     maker: str = ""
@@ -58,7 +60,8 @@ class Meters:
                 transport=sighting.transport,
                 name=sighting.name,
                 driver=driver.name,
-                proven_by=driver.proven_by,
+                proof=driver.proof,
+                doubts=driver.doubts,
                 sets_clock=driver.sets_clock,
                 last_seen=at,
             )

@@ -28,6 +28,7 @@ from gateway.conversation import (
 from gateway.drivers.ble_common import NoReading, bond, emit_or_note, introduce
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, next_frame
+from gateway.proof import Doubt, Proof
 from gateway.units import canonical
 from gateway.wire.messages import Shown
 from gateway.wire.vocabulary import Kind, OffScale
@@ -248,6 +249,8 @@ BLE_DRIVER = Driver(
     source=_SOURCE,
     quirks=_QUIRKS,
     proven_by=_PROVEN_BY,
+    proof=Proof.AGREED,
+    doubts=frozenset({Doubt.CONTROL, Doubt.TIMES}),
     services=SERVICES,
     decoders=DECODERS,
 )
@@ -260,6 +263,8 @@ SERIAL_DRIVER = Driver(
     source=_SOURCE,
     quirks=_QUIRKS,
     proven_by=_PROVEN_BY,
+    proof=Proof.AGREED,
+    doubts=frozenset({Doubt.CONTROL, Doubt.TIMES}),
     line=SerialLine(baud=9600, asks=True),
     decoders=DECODERS,
 )

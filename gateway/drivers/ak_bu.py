@@ -25,6 +25,7 @@ from gateway.conversation import (
 from gateway.drivers.ble_common import NoReading, emit_or_note
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, ending, next_frame
+from gateway.proof import Proof
 from gateway.units import canonical
 from gateway.wire.messages import Shown
 from gateway.wire.vocabulary import Kind, OffScale
@@ -216,6 +217,7 @@ DRIVER = Driver(
     "its own, and printed twice it is two readings. Creatinine is not kept.",
     proven_by="One public program that reads it; no slip is public, and what stands above the results is not "
     "known. Transcripts written by hand. Not proven with a real one.",
+    proof=Proof.ONE_SOURCE,
     line=SerialLine(baud=9600),
     decoders=DECODERS,
 )

@@ -17,6 +17,7 @@ from gateway.drivers.ble_common import NoReading
 from gateway.drivers.cuff import record_of as cuff_record
 from gateway.drivers.framing import Framer, counted
 from gateway.drivers.tunnel import emit_each_result
+from gateway.proof import Proof
 
 HEAD = b"\x16\x16\x01"  # SYN SYN SOH
 HEADER_BYTES = 6  # HEAD, two of address, and what kind of block it is
@@ -193,6 +194,7 @@ DRIVER = Driver(
     proven_by="The published commands with their check bytes, results rebuilt from the published text, "
     "transcripts written by hand, a virtual monitor on a pseudo terminal. No conversation with a real one yet; "
     "that a result's check byte follows the commands' rule is not proven.",
+    proof=Proof.AGREED,
     line=SerialLine(baud=2400),
     decoders=DECODERS,
 )

@@ -28,6 +28,7 @@ from gateway.drivers.ble_common import DATE_TIME, bond, introduce
 from gateway.drivers.ble_time import date_time
 from gateway.drivers.ble_told import emit_what_is_told
 from gateway.drivers.cursor import Cursor, name_of
+from gateway.proof import Doubt, Proof
 
 OWN_SERVICE = "233bf000-5a34-1b6d-975c-000d5690abe4"
 NAMES = ("A&D_UA-651BLE", "UA-651BLE")
@@ -146,6 +147,8 @@ DRIVER = Driver(
     "sent.",
     proven_by="Commands of the maker's SDK, unit tests of one public library, transcripts written by hand, a "
     "virtual cuff. The five seconds are from one source. No conversation with a real one yet.",
+    proof=Proof.AGREED,
+    doubts=frozenset({Doubt.ASKING}),
     services=frozenset({ble_blood_pressure.SERVICE, OWN_SERVICE}),
     sets_clock=True,
     decoders=DECODERS,

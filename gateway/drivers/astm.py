@@ -27,6 +27,7 @@ from gateway.drivers.astm_frames import DECODERS, Order, Receiver, Row, cut, mes
 from gateway.drivers.ble_common import NoReading
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, next_frame
+from gateway.proof import Doubt, Proof
 from gateway.units import canonical
 from gateway.wire.messages import Purpose, Shown
 from gateway.wire.vocabulary import QUANTITIES, Kind, OffScale
@@ -368,6 +369,8 @@ DRIVER = Driver(
     "one c 311, unit tests of two public libraries, transcripts written by hand, a virtual analyser. No "
     "conversation with a real one yet; an Afinion lipid panel and DCA's HbA1c have not been seen, their test "
     "names are from documents.",
+    proof=Proof.CAPTURED,
+    doubts=frozenset({Doubt.VALUES}),
     line=SerialLine(baud=9600),
     decoders=DECODERS,
 )

@@ -26,6 +26,7 @@ from gateway.drivers import benecheck_frames as frames
 from gateway.drivers.ble_common import NoReading, bond, introduce
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, next_frame
+from gateway.proof import Doubt, Proof
 from gateway.units import canonical
 from gateway.wire.messages import Shown
 from gateway.wire.vocabulary import Kind
@@ -260,6 +261,8 @@ SERIAL_DRIVER = Driver(
     proven_by="Two record frames and an echo from logs of meters, and seven published commands, all with true "
     "checksums; transcripts written by hand; a virtual meter. How a meter numbers its records, and whether it "
     "sends a range in one frame or in many, is not published: both are read. HI and LO are not published.",
+    proof=Proof.CAPTURED,
+    doubts=frozenset({Doubt.OFF_SCALE, Doubt.MEMORY}),
     line=SerialLine(baud=38400, asks=True),
     decoders=frames.DECODERS,
 )
@@ -273,6 +276,8 @@ DONGLE_DRIVER = Driver(
     quirks=f"{_QUIRKS} The dongle only tells what was just measured; the memory is read over the cable.",
     proven_by="Frames from a log of a meter; transcripts written by hand; a virtual meter. No conversation with a "
     "real dongle yet. HI and LO are not published.",
+    proof=Proof.CAPTURED,
+    doubts=frozenset({Doubt.OFF_SCALE}),
     services=frozenset({SERVICE}),
     names=("BeneCheck TC-B", "Benecheck TC-B"),
     decoders=frames.DECODERS,

@@ -27,6 +27,7 @@ from gateway.conversation import (
 from gateway.drivers import benecheck, ble_glucose, ble_glucose_frames
 from gateway.drivers import ble_racp as racp
 from gateway.drivers.ble_common import NoReading, bond, emit_or_note, introduce, subscribe_if_there
+from gateway.proof import Doubt, Proof
 
 SERVICE = "1808"
 MEASUREMENT = "2a18"
@@ -129,6 +130,8 @@ DRIVER = Driver(
     proven_by="A uric acid and a cholesterol notification that people published; transcripts written by hand; a "
     "virtual meter. Whether the meter can be asked for its memory is not published: it is asked, and listened to "
     "either way. HI and LO only as the glucose service has them.",
+    proof=Proof.CAPTURED,
+    doubts=frozenset({Doubt.OFF_SCALE, Doubt.MEMORY}),
     services=frozenset({SERVICE}),
     decoders=DECODERS,
 )

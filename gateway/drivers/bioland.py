@@ -14,6 +14,7 @@ from gateway.drivers.ble_line import Line, open_line, say
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
 from gateway.drivers.framing import Framer, next_frame
+from gateway.proof import Doubt, Proof
 from gateway.units import canonical
 from gateway.wire.messages import Shown
 from gateway.wire.vocabulary import Kind, OffScale
@@ -205,6 +206,8 @@ DRIVER = Driver(
     "asked for.",
     proven_by="The maker's examples in the tests of one app, layouts on which two apps agree, transcripts, a "
     "virtual meter. LO and HI are from one app only. No conversation with a real one yet.",
+    proof=Proof.CAPTURED,
+    doubts=frozenset({Doubt.OFF_SCALE}),
     services=SERVICES,
     names=NAMES,
     sets_clock=True,

@@ -27,6 +27,7 @@ from gateway.drivers import bionime_frames as frames
 from gateway.drivers.bionime_frames import About, Command, Glucose
 from gateway.drivers.ble_common import NoReading, bond, emit_or_note
 from gateway.drivers.ble_time import step_s
+from gateway.proof import Doubt, Proof
 from gateway.units import canonical
 from gateway.wire.messages import Purpose, Shown
 from gateway.wire.vocabulary import Kind, OffScale
@@ -273,6 +274,8 @@ DRIVER = Driver(
     proven_by="One captured record and one captured answer of an empty meter, both of 2017; by its notes, the "
     "newer program reads a real GM700SB in this order. Transcripts by hand, a virtual meter. What meters of 2017 "
     "want before they answer is not all known.",
+    proof=Proof.CAPTURED,
+    doubts=frozenset({Doubt.ASKING}),
     services=frozenset({SERVICE}),
     decoders=frames.DECODERS,
 )

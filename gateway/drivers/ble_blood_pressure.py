@@ -11,6 +11,7 @@ from gateway.drivers.ble_common import NoReading, bond, introduce
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.ble_told import emit_what_is_told
 from gateway.drivers.ieee11073 import Number, off_scale
+from gateway.proof import Proof
 from gateway.units import canonical
 from gateway.wire.messages import Shown
 from gateway.wire.vocabulary import Kind, OffScale
@@ -105,6 +106,7 @@ DRIVER = Driver(
     "id. NaN for a pressure is a failed measurement, not a reading. A delivered record never comes again.",
     proven_by="Captured indications of a Beurer BM54 and BM85, vectors of five public libraries, transcripts, a "
     "virtual cuff.",
+    proof=Proof.CAPTURED,
     services=frozenset({SERVICE}),
     decoders=frames.DECODERS,
 )

@@ -32,6 +32,7 @@ from gateway.drivers.ble_common import NoReading, bond, emit_or_note, introduce,
 from gateway.drivers.ble_racp import RACP, Code
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.ieee11073 import off_scale
+from gateway.proof import Doubt, Proof
 from gateway.units import canonical
 from gateway.wire.messages import Purpose, Shown
 from gateway.wire.vocabulary import Kind, Meal, OffScale
@@ -372,6 +373,8 @@ DRIVER = Driver(
     "acid in the same service.",
     proven_by="A captured Yuwell notification, vectors of five public libraries, transcripts, a virtual meter. "
     "The quirks of Roche and i-SENS and the setting of the clock only from public software.",
+    proof=Proof.CAPTURED,
+    doubts=frozenset({Doubt.CLOCK}),
     services=frozenset({SERVICE}),
     sets_clock=True,
     decoders={**frames.DECODERS, **racp.DECODERS},

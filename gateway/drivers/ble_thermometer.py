@@ -13,6 +13,7 @@ from gateway.drivers.ble_time import DateTime, named, step_s, take_date_time
 from gateway.drivers.ble_told import emit_what_is_told
 from gateway.drivers.cursor import Cursor, exactly, name_of
 from gateway.drivers.ieee11073 import Number, Special, float32, off_scale
+from gateway.proof import Doubt, Proof
 from gateway.units import canonical
 from gateway.wire.messages import Shown
 from gateway.wire.vocabulary import Kind
@@ -156,6 +157,8 @@ DRIVER = Driver(
     proven_by="Measurements of a FORA IR20 and of two unnamed thermometers that people published with what the "
     "display said, unit tests of four public libraries, transcripts written by hand, a virtual thermometer. No "
     "conversation with a real one yet; Fahrenheit and HI/LO only from the specification.",
+    proof=Proof.CAPTURED,
+    doubts=frozenset({Doubt.UNITS, Doubt.OFF_SCALE}),
     services=frozenset({SERVICE}),
     decoders=DECODERS,
 )

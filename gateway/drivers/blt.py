@@ -15,6 +15,7 @@ from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
 from gateway.drivers.blt_frames import SYSTOLIC_BIT, Frame, Id, Result
 from gateway.drivers.cuff import record_of
 from gateway.drivers.framing import Framer, next_frame
+from gateway.proof import Doubt, Proof
 
 SERVICE = "fff0"
 LINE = Line(listen="fff4", say=("fff1",))
@@ -145,6 +146,8 @@ DRIVER = Driver(
     "words are not public.",
     proven_by="One captured result, whose sum and time are right; the maker's app; transcripts, a virtual cuff. "
     "Reading the memory and setting the clock are from the app only. No conversation with a real one yet.",
+    proof=Proof.CAPTURED,
+    doubts=frozenset({Doubt.MEMORY, Doubt.CLOCK}),
     services=frozenset({SERVICE}),
     names=NAMES,
     sets_clock=True,

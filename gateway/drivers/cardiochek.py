@@ -26,6 +26,7 @@ from gateway.conversation import (
 from gateway.drivers.ble_common import NoReading, emit_or_note
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, ending, next_frame
+from gateway.proof import Doubt, Proof
 from gateway.units import canonical
 from gateway.wire.messages import Shown
 from gateway.wire.vocabulary import Kind, OffScale
@@ -371,6 +372,8 @@ DRIVER = Driver(
     proven_by="One captured label (a panel in mmol/L with values below range) and single lines in two other "
     "programs, transcripts written by hand, a virtual meter. No conversation with a real one yet; mg/dL, '>', "
     "single strips and a label with other distances between its lines have not been seen.",
+    proof=Proof.CAPTURED,
+    doubts=frozenset({Doubt.VALUES, Doubt.UNITS, Doubt.OFF_SCALE}),
     line=SerialLine(baud=9600),
     decoders=DECODERS,
 )

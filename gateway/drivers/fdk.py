@@ -26,6 +26,7 @@ from gateway.conversation import (
 from gateway.drivers.ble_common import NoReading
 from gateway.drivers.cuff import record_of as pressure_of
 from gateway.drivers.framing import Framer, next_frame
+from gateway.proof import Proof
 from gateway.units import canonical
 from gateway.wire.messages import Shown
 from gateway.wire.vocabulary import Kind, OffScale
@@ -168,6 +169,7 @@ DRIVER = Driver(
     "assumed, over Bluetooth it does not matter.",
     proven_by="One app only, and a cuff's bytes in its comment; transcripts, a virtual meter. No capture of a "
     "glucose result is public, and that its frame has eight bytes is taken from its other frames: unproven.",
+    proof=Proof.ONE_SOURCE,
     line=SerialLine(baud=9600),
     decoders=DECODERS,
 )

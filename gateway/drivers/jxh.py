@@ -17,6 +17,7 @@ from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
 from gateway.drivers.cursor import Cursor
 from gateway.drivers.framing import Framer, counted, next_frame
 from gateway.drivers.untimed import Untimed
+from gateway.proof import Proof
 
 SERVICE = "18f0"
 LINE = Line(listen="2af0", say=("2af1",))
@@ -348,6 +349,7 @@ DRIVER = Driver(
     "The clock can be set, not read. Which of its two users measured is not passed on.",
     proven_by="Nothing real: no frame of one is public. Two programs agree on systolic and diastolic; everything "
     "else is from one. Transcripts by hand, a virtual cuff. Compare the first results with the display.",
+    proof=Proof.ONE_SOURCE,
     services=frozenset({SERVICE}),
     names=NAMES,
     sets_clock=True,

@@ -16,6 +16,7 @@ from gateway.drivers.ble_line import Line, open_line, say
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.cursor import exactly
 from gateway.drivers.framing import Framer, counted, next_frame
+from gateway.proof import Proof
 from gateway.units import canonical
 from gateway.wire.messages import Shown
 from gateway.wire.vocabulary import Kind, OffScale
@@ -194,6 +195,7 @@ DRIVER = Driver(
     "time. The clock cannot be read or set. The user field is not believed: nobody says what it means.",
     proven_by="Nothing real: no record of an LPM-311 is public, so the layout is what two programs of its maker "
     "read. Transcripts written by hand, a virtual meter. Compare the first results with the display.",
+    proof=Proof.ONE_SOURCE,
     services=frozenset({SERVICE}),
     names=(NAME,),
     decoders=DECODERS,

@@ -12,6 +12,7 @@ from gateway.drivers.ble_common import NoReading, emit_or_note
 from gateway.drivers.ble_line import Line, open_line, say
 from gateway.drivers.framing import Framer, next_frame
 from gateway.drivers.lepu_pc300_frames import Frame, Oxygen, Strip, Temperature, Token
+from gateway.proof import Doubt, Proof
 from gateway.units import canonical
 from gateway.wire.messages import Shown
 from gateway.wire.vocabulary import Kind
@@ -210,6 +211,8 @@ DRIVER = Driver(
     proven_by="Captured frames of a glucose, an SpO2 and a temperature; their layouts, and blood pressure's, from "
     "two programs. Uric acid and cholesterol from one. What it tells again when connected again nobody says. "
     "Transcripts by hand, a virtual box.",
+    proof=Proof.CAPTURED,
+    doubts=frozenset({Doubt.VALUES, Doubt.MEMORY}),
     services=frozenset({SERVICE}),
     names=NAMES,
     decoders=frames.DECODERS,

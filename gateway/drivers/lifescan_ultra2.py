@@ -24,6 +24,7 @@ from gateway.conversation import (
 from gateway.drivers import lifescan_frames as frames
 from gateway.drivers.ble_common import NoReading
 from gateway.drivers.framing import Framer, ending, next_frame
+from gateway.proof import Proof
 
 REPLY_TIMEOUT_S = 2.0
 """A line takes 60 ms at 9600 baud; a meter that has not answered by then is off, or not there."""
@@ -159,6 +160,7 @@ DRIVER = Driver(
     "again. Nothing is deleted.",
     proven_by="Checksums and lines published by two public projects with their drivers, transcripts written by "
     "hand, a virtual meter. No conversation with a real one yet.",
+    proof=Proof.CAPTURED,
     line=SerialLine(baud=9600, asks=True),
     sets_clock=True,
     decoders=frames.DECODERS_ULTRA2,

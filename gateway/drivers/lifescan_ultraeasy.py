@@ -23,6 +23,7 @@ from gateway.drivers import lifescan_frames as frames
 from gateway.drivers.ble_common import NoReading
 from gateway.drivers.cursor import Cursor
 from gateway.drivers.framing import Framer, counted, next_frame
+from gateway.proof import Proof
 
 REPLY_TIMEOUT_S = 1.0
 """A packet takes 40 ms at 9600 baud; both public drivers wait a second."""
@@ -199,6 +200,7 @@ DRIVER = Driver(
     "and look like any other. Nothing is deleted.",
     proven_by="Packets that one public project's tests publish (CRC checked), answers as two public drivers read "
     "them, transcripts written by hand, a virtual meter. No conversation with a real one yet.",
+    proof=Proof.AGREED,
     line=SerialLine(baud=9600, asks=True),
     sets_clock=True,
     decoders=frames.DECODERS_ULTRAEASY,

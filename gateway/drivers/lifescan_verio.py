@@ -22,6 +22,7 @@ from gateway.drivers import lifescan_frames as frames
 from gateway.drivers.ble_common import NoReading, bond, introduce
 from gateway.drivers.ble_line import Line, open_line, say
 from gateway.drivers.cursor import Cursor, exactly
+from gateway.proof import Proof
 
 SERVICE = "af9df7a1-e595-11e3-96b4-0002a5d5c51b"
 LINE = Line(listen="af9df7a3-e595-11e3-96b4-0002a5d5c51b", say=("af9df7a2-e595-11e3-96b4-0002a5d5c51b",))
@@ -174,6 +175,7 @@ DRIVER = Driver(
     "want a challenge answered before they tell anything are not read. Meal marks are not in the record.",
     proven_by="No captured bytes are public: what four public apps agree on, transcripts written by hand, a "
     "virtual meter. Not proven with a real one.",
+    proof=Proof.AGREED,
     services=frozenset({SERVICE}),
     names=(NAME,),
     sets_clock=True,

@@ -25,6 +25,7 @@ from gateway.drivers import microlife_frames as frames
 from gateway.drivers.ble_common import NoReading, bond, emit_or_note, introduce
 from gateway.drivers.framing import Framer, next_frame
 from gateway.drivers.microlife_frames import Op
+from gateway.proof import Doubt, Proof
 
 SERVICE = "fff0"
 NOTIFICATIONS, COMMANDS = "fff1", "fff2"
@@ -127,6 +128,8 @@ DRIVER = Driver(
     proven_by="One captured acknowledgement and one captured answer about the user (A6), commands with true sums; "
     "each layout of a record from one app only, with no captured record; transcripts written by hand, a virtual "
     "cuff. That an A6 takes a request for records without a time, and its name, are assumptions.",
+    proof=Proof.ONE_SOURCE,
+    doubts=frozenset({Doubt.ASKING}),
     services=frozenset({SERVICE}),
     names=NAMES,
     sets_clock=True,

@@ -27,6 +27,7 @@ from gateway.drivers.ble_common import bond, introduce, subscribe_if_there
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, counted, next_frame
 from gateway.drivers.omron_frames import RECORD_BYTES, Packet, Stored
+from gateway.proof import Doubt, Proof
 from gateway.units import canonical
 from gateway.wire.messages import Shown
 from gateway.wire.vocabulary import Kind
@@ -204,6 +205,8 @@ DRIVER = Driver(
     proven_by="A captured read of a HEM-7143T1's memory with what the cuff showed, a captured settings block and "
     "session, two captured records of a HEM-7142T2, transcripts, a virtual cuff. The HEM-7530T's order of bytes "
     "is from one program, without a capture. No conversation with a real cuff yet.",
+    proof=Proof.CAPTURED,
+    doubts=frozenset({Doubt.MODELS}),
     services=frozenset({SERVICE}),
     decoders=frames.DECODERS,
 )

@@ -25,6 +25,7 @@ from gateway.drivers.ble_common import NoReading
 from gateway.drivers.cuff import record_of as cuff_record
 from gateway.drivers.framing import Framer, ending
 from gateway.drivers.tunnel import emit_each_result
+from gateway.proof import Doubt, Proof
 
 OMRON_USB = "0590:"
 FORMAT5_BYTES, BP_BYTES = 53, 58
@@ -211,6 +212,8 @@ DRIVER = Driver(
     proven_by="One line of a real HBP-9020, the unit tests of one public library for format 5, transcripts "
     "written by hand, a virtual monitor on a pseudo terminal. No conversation with a real one yet. That its "
     "USB port says 0590, Omron's number, is a guess: else name it in [[serial]].",
+    proof=Proof.CAPTURED,
+    doubts=frozenset({Doubt.MODELS}),
     line=SerialLine(baud=9600),
     decoders=DECODERS,
 )

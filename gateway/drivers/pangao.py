@@ -22,6 +22,7 @@ from gateway.drivers.cuff import record_of
 from gateway.drivers.framing import Framer, next_frame
 from gateway.drivers.pangao_frames import ANYBODY, EVERYBODY, Command, Frame
 from gateway.drivers.untimed import Untimed
+from gateway.proof import Proof
 
 SERVICE = "00005970-6d75-4753-5053-676e6f6c7553"
 LINE = Line(listen="02005970-6d75-4753-5053-676e6f6c7553", say=("01005970-6d75-4753-5053-676e6f6c7553",))
@@ -159,6 +160,7 @@ DRIVER = Driver(
     source=_SOURCE,
     quirks=_QUIRKS,
     proven_by=_PROVEN,
+    proof=Proof.AGREED,
     services=frozenset({SERVICE}),
     names=NAMES,
     decoders=frames.DECODERS,
@@ -173,6 +175,7 @@ WIRE_DRIVER = Driver(
     source=_SOURCE,
     quirks=_QUIRKS,
     proven_by=_PROVEN,
+    proof=Proof.AGREED,
     line=SerialLine(baud=9600, asks=True),
     decoders=frames.DECODERS,
 )

@@ -26,6 +26,7 @@ from gateway.conversation import (
 from gateway.drivers.ble_common import NoReading, bond, emit_or_note, introduce
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, ending, next_frame
+from gateway.proof import Doubt, Proof
 from gateway.units import canonical
 from gateway.wire.messages import Shown
 from gateway.wire.vocabulary import Kind, OffScale
@@ -187,6 +188,8 @@ DRIVER = Driver(
     proven_by="Nothing but a virtual meter: no line of a real one has been published. The layout is from one "
     "maker's kit; two words of a line are not explained, and a control solution would be taken for a person's. "
     "Compare a first reading with the meter's display.",
+    proof=Proof.ONE_SOURCE,
+    doubts=frozenset({Doubt.CONTROL}),
     services=frozenset({SERVICE}),
     names=NAMES,
     decoders=DECODERS,

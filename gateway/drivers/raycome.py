@@ -15,6 +15,7 @@ from gateway.drivers.cuff import record_of
 from gateway.drivers.cursor import name_of
 from gateway.drivers.framing import Framer, next_frame
 from gateway.drivers.untimed import Untimed
+from gateway.proof import Proof
 
 SERVICE = "fff0"
 LINE = Line(listen="fff1", say=("fff2",))
@@ -156,6 +157,7 @@ DRIVER = Driver(
     "seen being taken. The cuff is never made to inflate from here, nor is its clock set.",
     proven_by="Published commands, layouts on which five apps agree, transcripts, a virtual cuff. No captured "
     "result is public, and there was no conversation with a real cuff yet.",
+    proof=Proof.AGREED,
     services=frozenset({SERVICE}),
     names=NAMES,
     decoders=DECODERS,

@@ -26,6 +26,7 @@ from gateway.drivers.ble_time import step_s
 from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
 from gateway.drivers.framing import Framer, next_frame
 from gateway.drivers.sinocare_frames import BLOOD, Command, Frame, Result
+from gateway.proof import Doubt, Proof
 from gateway.units import canonical
 from gateway.wire.messages import Purpose, Shown
 from gateway.wire.vocabulary import Kind, OffScale
@@ -276,6 +277,8 @@ DRIVER = Driver(
     proven_by="Frames of eight meters published by the maker with what the display said, captured frames of a "
     "WL-1 and a 安稳+Air, commands of five apps, transcripts, a virtual meter. No conversation with a real one "
     "yet; reading the memory of the 2000 family, setting the clock and control solution are unproven.",
+    proof=Proof.CAPTURED,
+    doubts=frozenset({Doubt.CONTROL, Doubt.MEMORY, Doubt.CLOCK}),
     services=SERVICES,
     names=NAMES,
     sets_clock=True,

@@ -30,6 +30,7 @@ from gateway.drivers.taidoc_frames import Command
 from gateway.drivers.taidoc_line import NoAnswer, Pair, TaiDocLine
 from gateway.drivers.taidoc_memory import Marks, read_memories
 from gateway.drivers.taidoc_records import Family, family_of, record_of, saturation, users_of
+from gateway.proof import Doubt, Proof
 
 SERVICE = "00001523-1212-efde-1523-785feabcd123"
 CHANNEL = "00001524-1212-efde-1523-785feabcd123"
@@ -211,6 +212,8 @@ DRIVER = Driver(
     "display. Ketone's scale is from two sources, cholesterol's and haemoglobin's from one; triglyceride's is "
     "thin, nobody has shown one. TD-3128, TD-3140 and thermometers' memories are only from the maker's app. No "
     "conversation with a real meter of ours yet.",
+    proof=Proof.CAPTURED,
+    doubts=frozenset({Doubt.VALUES, Doubt.MEMORY}),
     services=frozenset({SERVICE}),
     names=NAMES,
     sets_clock=True,

@@ -13,6 +13,7 @@ from gateway.drivers.ble_common import NoReading
 from gateway.drivers.cuff import record_of as cuff_record
 from gateway.drivers.framing import Framer, enclosed
 from gateway.drivers.tunnel import emit_each_result
+from gateway.proof import Doubt, Proof
 
 STX, ETX = b"\x02", b"\x03"
 RESULT = "R1"
@@ -163,6 +164,8 @@ DRIVER = Driver(
     proven_by="One captured result, whose check byte its publisher computed, transcripts written by hand, a "
     "virtual monitor on a pseudo terminal. No conversation with a real one yet; how it tells a failed "
     "measurement is not known (a pressure of 0 is taken for one).",
+    proof=Proof.CAPTURED,
+    doubts=frozenset({Doubt.ERRORS}),
     line=SerialLine(baud=9600),
     decoders=DECODERS,
 )

@@ -25,6 +25,7 @@ from gateway.conversation import (
 from gateway.drivers.ble_common import NoReading, bond, emit_or_note, introduce
 from gateway.drivers.cuff import record_of
 from gateway.drivers.cursor import Cursor
+from gateway.proof import Doubt, Proof
 
 SERVICE = "cdeacd80-5235-4c07-8846-93a37ee6b86d"
 CHANNEL = "cdeacd81-5235-4c07-8846-93a37ee6b86d"
@@ -139,6 +140,8 @@ DRIVER = Driver(
     proven_by="One captured result; that the first three numbers are the pressures and the pulse, two more "
     "public projects say of two other models. Transcripts written by hand, a virtual cuff. HI, LO and errors "
     "are unknown.",
+    proof=Proof.CAPTURED,
+    doubts=frozenset({Doubt.OFF_SCALE, Doubt.ERRORS}),
     services=frozenset({SERVICE}),
     decoders=DECODERS,
 )

@@ -6,7 +6,9 @@ What is known of a meter is `gateway.meters`'; errors in words are `troubles`'.
 from dataclasses import dataclass
 from datetime import datetime
 
+from gateway.i18n import Translate
 from gateway.meters import MeterState
+from gateway.proof import Doubt, Proof, to_compare
 from gateway.screen.troubles import advice
 from gateway.screen.wording import Wording
 
@@ -14,11 +16,6 @@ LOW_PERCENT = 20
 """Below this a meter may fail with the next customer; makers' own warnings begin between 10 and 25."""
 CLOCK_OFF_S = 300
 """A reading's place among others is still right within five minutes; what is further off should be set."""
-UNPROVEN = (
-    *("nothing real", "nothing but", "one source", "one app", "one program", "one public program", "not proven"),
-    *("unproven", "no captured", "no capture of", "only published commands", "compare "),
-)
-"""How drivers say in `proven_by` that something rests on one source, or on paper alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +36,9 @@ class Meter:
     error: str
     do: str
     error_at: str
-    proven: str  # the driver's own words
-    unproven: bool  # they say that something rests on one source, or on paper alone
+    proven: str  # what is public of how it writes a result
+    doubts: str  # what of it is less sure
+    to_compare: bool  # each value, with the meter's display
 
     @property
     def ailing(self) -> bool:
@@ -75,8 +73,9 @@ def _meter(state: MeterState, now: datetime, wording: Wording) -> Meter:
         error=said.what if said else "",
         do=said.do if said else "",
         error_at=wording.ago(state.last_error_at, now) if state.last_error_at else "",
-        proven=state.proven_by,
-        unproven=any(one in state.proven_by.lower() for one in UNPROVEN),
+        proven=_proof(_)[state.proof],
+        doubts=wording.listed(tuple(words for doubt, words in _doubts(_).items() if doubt in state.doubts)),
+        to_compare=to_compare(state.proof, state.doubts),
     )
 
 
@@ -99,3 +98,28 @@ def _clock(state: MeterState, now: datetime, wording: Wording) -> tuple[str, str
         return _("right"), "ok"
     words = _("{much} behind") if state.clock_offset_s > 0 else _("{much} ahead")
     return words.format(much=wording.lasting(state.clock_offset_s)), "wait"
+
+
+def _proof(_: Translate) -> dict[Proof, str]:
+    return {
+        Proof.CAPTURED: _(
+            "Results of real meters, or the maker's examples, are public and read as they were meant."
+        ),
+        Proof.AGREED: _("Several sources agree on how it writes a result; no result of a real one is public."),
+        Proof.ONE_SOURCE: _("How it writes a result is known from one source only."),
+    }
+
+
+def _doubts(_: Translate) -> dict[Doubt, str]:
+    return {
+        Doubt.VALUES: _("some of its quantities"),
+        Doubt.MODELS: _("some of its models"),
+        Doubt.CONTROL: _("control solution: it may count as a customer's"),
+        Doubt.UNITS: _("other units"),
+        Doubt.OFF_SCALE: _("values off its scale (HI, LO)"),
+        Doubt.TIMES: _("the time of a result"),
+        Doubt.MEMORY: _("results out of its memory"),
+        Doubt.CLOCK: _("setting its clock"),
+        Doubt.ERRORS: _("its error messages"),
+        Doubt.ASKING: _("how it wants to be connected"),
+    }

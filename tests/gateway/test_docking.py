@@ -28,6 +28,7 @@ from gateway.conversation import (
     wait,
 )
 from gateway.docking import HEADER, Docking
+from gateway.proof import Proof
 from gateway.rejournal import NotReplayable, replay_journal
 from gateway.simulators.glucose_meter import RESULT_TOO_HIGH
 from gateway.simulators.meter import Faults, Security
@@ -253,6 +254,7 @@ def a_driver(talk) -> Driver:
         source="",
         quirks="",
         proven_by="",
+        proof=Proof.ONE_SOURCE,
     )
 
 

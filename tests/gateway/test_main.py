@@ -15,6 +15,7 @@ from gateway.buffer.outbox import Outbox
 from gateway.conversation import Arrived, Context, Driver, Record, Sighting, Talk, emit, subscribe, wait
 from gateway.docking import HEADER, header
 from gateway.drivers import DRIVERS
+from gateway.proof import Proof
 from gateway.wire.vocabulary import Kind
 from tests.gateway.readings import reading
 from tests.gateway.test_transcript import HAPPY
@@ -121,6 +122,7 @@ def acme(monkeypatch: pytest.MonkeyPatch) -> Driver:
         source="its maker",
         quirks="none",
         proven_by="this test",
+        proof=Proof.ONE_SOURCE,
         names=("Acme",),
         decoders={"acme.tenths": decode},
     )

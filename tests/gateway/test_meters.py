@@ -12,6 +12,7 @@ from gateway.buffer.outbox import Outbox
 from gateway.conversation import Context, Driver, Lost, Sighting, Talk, note
 from gateway.docking import Docking
 from gateway.meters import METERS_KEPT, Meters, MeterState
+from gateway.proof import Proof
 from gateway.visits import Visits
 from tests.gateway.readings import NOON
 
@@ -39,6 +40,7 @@ def clock_meter(*said: tuple[str, str], ends: Exception | None = None, sets_cloc
         source="-",
         quirks="-",
         proven_by="own simulator only",
+        proof=Proof.ONE_SOURCE,
         sets_clock=sets_clock,
     )
 
@@ -107,7 +109,7 @@ def test_a_meter_tells_who_it_is_how_full_its_battery_and_how_wrong_its_clock(tm
         clock_meter(("maker", "Acme"), ("serial", "A-7"), ("battery_percent", "85"), ("clock", slow))
     )
     assert (state.maker, state.serial, state.battery_percent, state.clock_offset_s) == ("Acme", "A-7", 85, 600.0)
-    assert (state.driver, state.proven_by, state.last_seen) == ("ble.clock", "own simulator only", NOON)
+    assert (state.driver, state.proof, state.last_seen) == ("ble.clock", Proof.ONE_SOURCE, NOON)
     assert state.last_error == ""
 
 

@@ -14,6 +14,7 @@ from gateway.drivers import DRIVERS, NotADriver, known_drivers, load_installed, 
 DRIVER = """
 from gateway.conversation import Driver, Garbled
 from gateway.drivers import ble_thermometer as ours
+from gateway.proof import Proof
 
 def decode(data):
     if len(data) != 2:
@@ -24,7 +25,7 @@ def offered(**different):
     return Driver(**{
         "name": "ble.acme.scale", "transport": "ble", "recognise": lambda sighting: "181d" in sighting.services,
         "talk": ours.talk, "devices": "Acme scales.", "source": "Acme.", "quirks": "None.",
-        "proven_by": "Nothing.", "services": frozenset({"181d"}),
+        "proven_by": "Nothing.", "proof": Proof.AGREED, "services": frozenset({"181d"}),
         "decoders": {"ble.acme.weight": decode}, **different})
 
 DRIVER = offered()

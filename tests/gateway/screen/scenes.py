@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from gateway.conversation import Driver, Sighting
+from gateway.proof import Doubt, Proof
 from gateway.wire.messages import Candidate, Found, Reading, TakenAt, TimeQuality
 from gateway.wire.vocabulary import Kind, Meal, OffScale
 from tests.gateway.readings import reading
@@ -135,23 +136,15 @@ def slip(counter: Counter) -> None:
 
 
 def meters(counter: Counter) -> None:
-    """Four meters: one is well, one is empty, one has a wrong clock, one failed and is unproven."""
+    """Four meters: one is well, one is empty, one has a wrong clock, one failed and is not proven in full."""
     known = counter.meters
-    for address, name, maker, model, transport, proven, sets in (
-        ("AA:01", "Yuwell 740", "Yuwell", "Accusure 740", "ble", "Captured conversations.", False),
-        ("AA:02", "YE680A", "Yuwell", "YE680A", "ble", "Captured conversations.", False),
-        ("AA:03", "Sinocare", "三诺", "安稳+Air", "ble", "Frames published by the maker.", True),
-        (
-            "usb-1-1.2",
-            "CardioChek PA",
-            "PTS",
-            "CardioChek PA",
-            "serial",
-            "One captured label. Uric acid is from one program only.",
-            False,
-        ),
+    for address, name, maker, model, transport, doubts, sets in (
+        ("AA:01", "Yuwell 740", "Yuwell", "Accusure 740", "ble", frozenset(), False),
+        ("AA:02", "YE680A", "Yuwell", "YE680A", "ble", frozenset(), False),
+        ("AA:03", "Sinocare", "三诺", "安稳+Air", "ble", frozenset({Doubt.MEMORY, Doubt.CLOCK}), True),
+        ("usb-1-1.2", "CardioChek PA", "PTS", "CardioChek PA", "serial", frozenset({Doubt.VALUES}), False),
     ):
-        driver = driver_of(transport, proven, sets)
+        driver = driver_of(transport, doubts, sets)
         known.met(Sighting(transport=transport, address=address, name=name), driver, counter.now)
         known.noted(address, {"maker": maker, "model": model}, None, counter.now)
     known.noted("AA:01", {"battery_percent": "88"}, 2.0, counter.now)
@@ -161,7 +154,7 @@ def meters(counter: Counter) -> None:
     known.ended("AA:01", None, counter.now)
 
 
-def driver_of(transport: str, proven_by: str, sets_clock: bool) -> Driver:
+def driver_of(transport: str, doubts: frozenset[Doubt], sets_clock: bool) -> Driver:
     def nothing(_: Any) -> Any:
         raise AssertionError("nobody talks in this scene")
 
@@ -173,7 +166,9 @@ def driver_of(transport: str, proven_by: str, sets_clock: bool) -> Driver:
         devices="",
         source="",
         quirks="",
-        proven_by=proven_by,
+        proven_by="",
+        proof=Proof.CAPTURED,
+        doubts=doubts,
         sets_clock=sets_clock,
     )
 

@@ -33,13 +33,19 @@ def test_what_a_meter_is_proven_by_unfolds_and_a_thin_proof_is_marked(browser: B
         expect(proof).to_have_count(1)
         expect(proof.locator("summary")).to_contain_text("尚未完全验证：请与仪器屏幕核对每个数值")
         proof.locator("summary").click()
-        expect(proof.locator("p")).to_be_visible()
+        expect(proof.locator("p")).to_have_text(
+            "已用公开的真机数据或厂家示例核对，结果一致。 尚不确定：部分检测项目"
+        )
         served.do(
             lambda: served.counter.meters.noted("AA:01", {"battery_percent": "87"}, None, served.counter.now)
         )
         served.do(served.counter.board.changed)
         expect(page.locator(".meters")).to_contain_text("87 %")
         expect(proof.locator("p")).to_be_visible()  # a change does not fold it again
+    with looking(browser, served, "/meters?lang=en") as page:
+        proof = page.locator(".meter").filter(has_text="安稳+Air").locator("details")
+        proof.locator("summary").click()
+        expect(proof.locator("p")).to_contain_text("Not certain: results out of its memory, setting its clock")
 
 
 def test_staff_set_a_meters_clock(browser: Browser, served: Served):

@@ -37,6 +37,7 @@ from gateway.conversation import (
 from gateway.converse import LATE
 from gateway.docking import Docking
 from gateway.drivers.framing import Framer, ending, next_frame
+from gateway.proof import Proof
 from gateway.rejournal import finish_interrupted
 from gateway.simulators.line import LineMeter
 from gateway.simulators.serial_line import LineFaults, PtyMeter
@@ -114,6 +115,7 @@ def made(name: str, talk, *, asks: bool) -> Driver:
         source="",
         quirks="",
         proven_by="",
+        proof=Proof.ONE_SOURCE,
         line=SerialLine(baud=9600, asks=asks),
     )
 
