@@ -49,7 +49,8 @@ def table(drivers: Sequence[Driver], kinds: dict[str, Counter[str]]) -> str:
         transcripts = len([*(EVIDENCE / "transcripts" / driver.name).glob("*.txt")])
         rows.append(
             f"| {_cell(driver.devices)} | `{driver.name}` | {LINKS[driver.transport]} "
-            f"| {of.total()} ({captured}) | {transcripts} | {driver.proof.replace('_', ' ')} | {_cell(driver.proven_by)} |"
+            f"| {of.total()} ({captured}) | {transcripts} | {driver.proof.replace('_', ' ')} "
+            f"| {_cell(driver.proven_by)} |"
         )
     return "\n".join(rows) + "\n"
 

@@ -102,9 +102,7 @@ def _clock(state: MeterState, now: datetime, wording: Wording) -> tuple[str, str
 
 def _proof(_: Translate) -> dict[Proof, str]:
     return {
-        Proof.CAPTURED: _(
-            "Results of real meters, or the maker's examples, are public and read as they were meant."
-        ),
+        Proof.CAPTURED: _("Results of real meters, or its maker's examples, are public and are read right."),
         Proof.AGREED: _("Several sources agree on how it writes a result; no result of a real one is public."),
         Proof.ONE_SOURCE: _("How it writes a result is known from one source only."),
     }
