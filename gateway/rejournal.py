@@ -114,8 +114,8 @@ async def replay_journal(
         local_utc_offset_min=facts["local_utc_offset_min"],
     )
 
-    async def played(tape: Tape) -> int:
-        custody = _Replay(
+    def keeping(tape: Tape) -> _Replay:
+        return _Replay(
             known=facts["last_record"],
             outbox=outbox,
             driver=driver.name,
@@ -129,16 +129,19 @@ async def replay_journal(
             saved=saved,
             handed=lambda: tape.handed,
         )
-        with suppress(Lost):  # the tape is over: whatever it held is kept
-            await converse(driver.talk(context), tape, custody)
-        return custody.new
 
     said = [row for row in rows[1:] if row[1] != ENDED]
-    new, tape = 0, Tape(began, said, literal=True)
+    tape = Tape(began, said, literal=True)
+    custody = keeping(tape)
     with suppress(ConversationError):
-        new = await played(tape)
+        await converse(driver.talk(context), tape, custody)
+    new = custody.new
     if not tape.is_over:  # the driver ended before the meter did, or it is another one now
-        new += await played(Tape(began, said, literal=False))
+        tape = Tape(began, said, literal=False)
+        custody = keeping(tape)
+        with suppress(Lost):  # the tape is over: whatever it held is kept
+            await converse(driver.talk(context), tape, custody)
+        new += custody.new
     return new
 
 

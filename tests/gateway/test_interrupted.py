@@ -6,7 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from gateway.buffer.outbox import Outbox
-from gateway.conversation import Arrived, Context, Record, emit, remember, subscribe, wait
+from gateway.conversation import Arrived, Context, Garbled, Record, emit, remember, subscribe, wait
 from gateway.docking import ENDED
 from gateway.rejournal import finish_interrupted
 from gateway.visits import Visits
@@ -120,6 +120,29 @@ def test_what_came_after_the_driver_had_enough_is_read_too(tmp_path):
         outbox = await Outbox.open(tmp_path, gateway="gw-1")
         assert await docking(outbox).dock(a_driver(hasty), CUFF, Line(*RECORDS)) == 0
         assert await finish(outbox) == 3
+        await outbox.close()
+
+    run(scenario)
+
+
+def test_what_was_saved_before_a_driver_gave_up_is_counted(tmp_path):
+    def hasty(context: Context):
+        yield from subscribe("2a35")
+        yield from wait(1.0)
+
+    def strict(context: Context):
+        yield from subscribe("2a35")
+        while isinstance(event := (yield from wait(0.05)), Arrived):
+            values = {"glucose_mmol_l": Decimal(event.data[0])}
+            yield from emit(Record(kind=Kind.GLUCOSE, key=event.data.hex(), values=values))
+            if (event.channel, event.data) == RECORDS[-1]:
+                raise Garbled("grammar")
+
+    async def scenario():
+        outbox = await Outbox.open(tmp_path, gateway="gw-1")
+        await docking(outbox).dock(a_driver(hasty), CUFF, Line(*RECORDS))
+        known = {"test": a_driver(strict)}
+        assert await finish_interrupted(outbox, drivers=known, under_way=frozenset) == len(RECORDS)
         await outbox.close()
 
     run(scenario)
