@@ -120,6 +120,7 @@ class BlueZ:
     def _on_client_gone(self, name: str) -> None:
         if self._agent is not None and self._agent[0] == name:
             self._agent = None
+        self._run(self._gatt.client_gone(name))
         if name in self._discovering:
             self._discovering.discard(name)
             if not self._discovering:

@@ -4,6 +4,7 @@ Connections, bonds and the agent are `bluez`'.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from bleak.backends.characteristic import BleakGATTCharacteristic
@@ -33,6 +34,7 @@ class Gatt:
         self._objects = objects
         self._clients = clients
         self._ask_agent = ask_agent
+        self._listeners: dict[str, str] = {}  # bus names, by the characteristic they listen to
 
     def show(self, path: str, client: BumbleClient) -> None:
         """The services of a connected device appear."""
@@ -59,6 +61,16 @@ class Gatt:
         """They disappear."""
         for below in self._objects.below(path):
             self._objects.drop(below)
+            self._listeners.pop(below, None)
+
+    async def client_gone(self, name: str) -> None:
+        """Nobody is listened for who is gone: BlueZ writes as much to the meter at once."""
+        for path in [path for path, listener in self._listeners.items() if listener == name]:
+            del self._listeners[path]
+            with suppress(BlueZError, BleakError):  # the line went, too
+                client, characteristic = self._characteristic(path)
+                await client.stop_notify(characteristic)
+                self._objects.change(path, CHARACTERISTIC1, Notifying=Variant("b", False))
 
     async def read(self, message: Message) -> Answer:
         """ReadValue."""
@@ -88,16 +100,20 @@ class Gatt:
         if path not in self._objects:
             raise BlueZError("Failed", "Not connected")  # the line went while the meter was answering
         self._objects.change(path, CHARACTERISTIC1, Notifying=Variant("b", True))
+        self._listeners[path] = str(message.sender)
         return "", []
 
     async def stop_notify(self, message: Message) -> Answer:
         """StopNotify."""
         client, characteristic = self._addressed(message)
+        self._listeners.pop(str(message.path), None)
         await self._guarded(message, client.stop_notify(characteristic))
         return "", []
 
     def _addressed(self, message: Message) -> tuple[BumbleClient, BleakGATTCharacteristic]:
-        path = str(message.path)
+        return self._characteristic(str(message.path))
+
+    def _characteristic(self, path: str) -> tuple[BumbleClient, BleakGATTCharacteristic]:
         client = self._clients.get(path.partition("/service")[0])
         characteristic = client and client.services and client.services.get_characteristic(int(path[-4:], 16))
         if client is None or not characteristic:

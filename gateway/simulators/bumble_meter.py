@@ -5,7 +5,7 @@ What the meter says is the meter's business (`glucose_meter`, `pressure_cuff`); 
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
 from bumble import hci
@@ -43,13 +43,22 @@ _PROPERTIES = {
 class BumbleMeter:
     """One virtual meter within reach. It stops advertising once a central has hung up in good order."""
 
-    def __init__(self, meter: VirtualMeter, *, keeps_advertising: bool = False) -> None:
+    def __init__(
+        self,
+        meter: VirtualMeter,
+        *,
+        keeps_advertising: bool = False,
+        overheard: Callable[[bytes], None] = lambda data: None,
+    ) -> None:
+        """`overheard` is told whatever has been sent, and confirmed where that is asked for."""
         self.meter = meter
+        self.links_lost = 0  # by `lose_link_after`
         self.passkeys_shown = 0
         self.pairings = 0
         self.connections = 0
         self.delivered = asyncio.Event()  # set when what was stored has been sent, cleared by the next call
         self._keeps_advertising = keeps_advertising
+        self._overheard = overheard
         self._is_off = False
         self._device: Device | None = None
         self._air: LocalLink | None = None
@@ -231,6 +240,7 @@ class BumbleMeter:
             if message.channel in self._measurements and self._until_loss is not None:
                 if self._until_loss == 0:
                     self._until_loss = None
+                    self.links_lost += 1
                     self._run(self._drop_link())
                     return
                 self._until_loss -= 1
@@ -243,6 +253,7 @@ class BumbleMeter:
                 self.meter.on_confirmed(message)
             else:
                 await self._device.notify_subscriber(connection, characteristic, message.data)
+            self._overheard(message.data)
         if sent:
             self.delivered.set()
 

@@ -11,7 +11,7 @@ import struct
 import termios
 import tty
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from gateway.simulators.line import LineMeter
@@ -39,12 +39,20 @@ class LineFaults:
 class PtyMeter:
     """One virtual meter on a wire. `plug` gives the path of the port, another one each time, as USB does."""
 
-    def __init__(self, meter: LineMeter, *, faults: LineFaults | None = None) -> None:
+    def __init__(
+        self,
+        meter: LineMeter,
+        *,
+        faults: LineFaults | None = None,
+        overheard: Callable[[bytes], None] = lambda data: None,
+    ) -> None:
+        """`overheard` is told whatever is on the line."""
         self.meter = meter
         self.path = ""
         self.said = asyncio.Event()  # set whenever all there was to say has been sent
         self.heard = b""  # everything the host ever sent
         self._faults = faults or LineFaults()
+        self._overheard = overheard
         self._sent = 0
         self._pulled = False
         self._ends: tuple[int, int] | None = None
@@ -146,6 +154,7 @@ class PtyMeter:
         if dropped is not None and at <= dropped < at + len(part):
             part = part[: dropped - at] + part[dropped - at + 1 :]
         await _write(master, part)
+        self._overheard(part)
         if pulled:
             await self.heard_out()
             self._pulled = True

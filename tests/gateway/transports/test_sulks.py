@@ -24,10 +24,12 @@ from gateway.transports.bluez import (
     unneeded,
 )
 from gateway.transports.bluez import Bluez as Adapter
+from gateway.transports.uuids import short_uuid
 from tests.gateway.transports.rig import SOON_S, WITHIN_S, glucose_meter, pressure_cuff
 
 GLUCOSE = "dev_C4_5E_00_00_00_01"
 CUFF = "dev_C4_5E_00_00_00_02"
+CHARACTERISTIC1 = "org.bluez.GattCharacteristic1"
 
 
 @pytest.fixture
@@ -151,6 +153,38 @@ def test_a_line_a_killed_program_left_open_is_hung_up_and_the_meter_calls_again(
             assert left.path == f"{bench.adapter}/{GLUCOSE}"
             async with bench.ble.open(await bench.sighting_of("VGM")) as link:
                 assert await link.read("2a25") == b"SN-0001"
+
+    asyncio.run(scenario())
+
+
+async def listened_to(bench, channel: str) -> dict[str, bool]:
+    """The characteristics of that UUID, and whether BlueZ listens to them for anybody."""
+    async with system_bus() as bus:
+        rows = {
+            path: row[CHARACTERISTIC1]
+            for path, row in (await managed(bus)).items()
+            if path.startswith(bench.adapter) and CHARACTERISTIC1 in row
+        }
+    return {path: row["Notifying"] for path, row in rows.items() if short_uuid(row["UUID"]) == channel}
+
+
+def test_a_cuff_is_not_listened_to_for_a_program_that_was_killed(bench_of, impatient):
+    """Else BlueZ would confirm its records, and the cuff forget them, for nobody."""
+
+    async def scenario():
+        async with bench_of(pressure_cuff(), keeps_advertising=True) as bench:
+            async with another_program() as bus:
+                await call(bus, bench.adapter, ADAPTER1, "StartDiscovery")
+                await until(lambda: known(bench, CUFF))
+                await call(bus, f"{bench.adapter}/{CUFF}", DEVICE1, "Connect")
+                await until(lambda: listened_to(bench, "2a35"))
+                ((path, _),) = (await listened_to(bench, "2a35")).items()
+                await call(bus, path, CHARACTERISTIC1, "StartNotify")
+                assert await listened_to(bench, "2a35") == {path: True}
+            await until(lambda: nobody_listens(bench, path))
+
+    async def nobody_listens(bench, path) -> bool:
+        return await listened_to(bench, "2a35") == {path: False}
 
     asyncio.run(scenario())
 
