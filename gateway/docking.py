@@ -303,8 +303,8 @@ def _word(error: ConversationError) -> str:
     match error:
         case Refused():
             return "refused"
-        case Garbled():
-            return "garbled"
+        case Garbled(error=why):
+            return f"garbled_{why}"
         case Lost():
             return "lost"
         case _:

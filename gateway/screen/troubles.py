@@ -1,6 +1,6 @@
 """Classes of what goes wrong with a meter, in words a pharmacist can act on: what happened, and what to do. Pure.
 
-The classes are the drivers' and `gateway.docking`'s, one word each; a word nobody foresaw is sorted by its parts.
+The classes are the drivers' and `gateway.docking`'s, one word each; which there are is `WORDS` and `FAMILIES`.
 """
 
 from dataclasses import dataclass
@@ -16,80 +16,86 @@ class Advice:
     do: str
 
 
-EXACT = {
-    "lost": "lost",
-    "refused": "refused",
-    "no_answer": "refused",
-    "failed": "failed",
-    "outbox_full": "disk",
-    "gateway_clock_unknown": "our_clock",
-    "sample_size": "blood",
-    "left_locked": "locked",
-    "not_unlocked": "locked",
+WORDS = {
+    "lost": ("lost",),
+    "refused": ("refused", "no_answer", "garbled_no_answer", "garbled_racp_no_answer", "garbled_refused"),
+    "failed": ("failed",),
+    "disk": ("outbox_full",),
+    "our_clock": ("gateway_clock_unknown",),
+    "garbled": (
+        *("garbled", "slip_cut_off", "label_cut_off", "frame_outside_transfer", "contradictory_range"),
+        *("no_header", "message_aborted", "message_cut_off", "result_of_unknown_time"),
+        *(
+            "unknown_analyser",
+            "unknown_layout",
+            "unknown_mode",
+            "unknown_model",
+            "unknown_sample",
+            "unknown_status",
+        ),
+        *("unsupported_format", "unsupported_record"),
+    ),
+    "pairing": ("not_paired",),
+    "locked": ("left_locked", "not_unlocked"),
+    "memory": (
+        *("records_missing", "memory_moves", "memory_not_told", "context_missing", "unlisted"),
+        *("garbled_memory_keeps_moving", "garbled_record_count"),
+    ),
+    "analyte": ("unsupported_analyte", "unknown_analyte", "unknown_test", "not_a_glucose_test"),
+    "unit": ("unknown_unit", "garbled_unknown_unit"),
+    "nothing": (
+        *(
+            "no_value",
+            "garbled_no_result",
+            "not_final",
+            "not_settled",
+            "measurement_failed",
+            "measurement_abnormal",
+        ),
+        *("measurement_too_long", "result_abnormal"),
+    ),
+    "battery": ("battery_low",),
+    "battery_or_strip": ("battery_or_strip_not_seated",),
+    "charging": ("charging",),
+    "temperature": ("temp_too_high", "temp_too_low", "temperature_out_of_range"),
+    "strip": (
+        *("strip_insertion", "strip_type", "strip_pulled", "used_strip_or_wrong_step", "code_chip_or_strip_fault"),
+    ),
+    "blood": ("sample_size", "too_little_blood", "sampling_uneven"),
+    "haematocrit": ("haematocrit_out_of_range",),
+    "cuff": (
+        *("cuff_loose", "cuff_leaks", "cuff_loose_or_leaks", "pulse_too_weak_or_cuff_leaks", "over_pressure"),
+        *("inflation_blocked", "inflation_too_long", "pressure_unstable"),
+    ),
+    "still": ("movement", "no_pulse", "interference"),
+    "clock": ("clock_not_set", "no_clock"),
+    "clock_kept": ("clock_not_settable", "clock_not_confirmed", "clock_refused"),
+    "fault": (
+        *("sensor_malfunction", "sensor_fault", "sensor_status", "self_check_failed", "self_test", "hardware"),
+        *("device_fault", "general_device_fault", "calibration", "not_calibrated_fault"),
+    ),
 }
-BY_PART = (
-    ("error_", "code"),
-    ("garbled", "garbled"),
-    ("unknown_unit", "unit"),
-    ("analyte", "analyte"),
-    ("not_a_glucose_test", "analyte"),
-    ("unknown", "garbled"),
-    ("unsupported", "garbled"),
-    ("contradict", "garbled"),
-    ("no_header", "garbled"),
-    ("message_", "garbled"),
-    ("pair", "pairing"),
-    ("bond", "pairing"),
-    ("passkey", "pairing"),
-    ("missing", "memory"),
-    ("memory", "memory"),
-    ("unlisted", "memory"),
-    ("battery", "battery"),
-    ("charg", "charging"),
-    ("temp", "temperature"),
-    ("strip", "strip"),
-    ("code_chip", "strip"),
-    ("blood", "blood"),
-    ("sampl", "blood"),
-    ("haematocrit", "haematocrit"),
-    ("cuff", "cuff"),
-    ("leak", "cuff"),
-    ("inflat", "cuff"),
-    ("pressure", "cuff"),
-    ("pulse", "still"),
-    ("move", "still"),
-    ("motion", "still"),
-    ("interference", "still"),
-    ("unstable", "still"),
-    ("no_clock", "clock"),
-    ("clock_not_settable", "clock_kept"),
-    ("clock_not_set", "clock"),
-    ("clock", "clock_kept"),
-    ("time_fault", "clock"),
-    ("unit", "unit"),
-    ("sensor", "fault"),
-    ("self_", "fault"),
-    ("hardware", "fault"),
-    ("calibration", "fault"),
-    ("fault", "fault"),
-    ("value", "nothing"),
-    ("result", "nothing"),
-    ("final", "nothing"),
-    ("settled", "nothing"),
-    ("measur", "nothing"),
-)
-"""The first part found in a word decides, so the particular stands before the general."""
+"""Every word that a driver or docking says, by what there is to be done about it."""
+ADVICE_ON = {word: advice for advice, words in WORDS.items() for word in words}
+FAMILIES = {
+    "garbled_": "garbled",  # and why it cannot be read
+    "error_": "code",  # and the number in the meter's own manual
+    "measuring_failed_": "nothing",  # and the meter's number for it
+    "unknown_layout_": "garbled",  # and which
+}
+"""How words begin that end in a detail of their own."""
 
 
 def advice(error: str, _: Translate) -> Advice:
-    """What to tell staff about an error class."""
-    said = _texts(_)[_class(error)]
-    return Advice(what=said.what.format(code=error.rpartition("_")[2].upper()), do=said.do)
+    """What to tell staff about an error class; one of another package's driver may be a word nobody knows here."""
+    family = next((beginning for beginning in FAMILIES if error.startswith(beginning)), "")
+    said = _texts(_)[ADVICE_ON.get(error) or FAMILIES.get(family, "failed")]
+    return Advice(what=said.what.format(code=error.removeprefix(family).upper()), do=said.do)
 
 
-def _class(error: str) -> str:
-    word = error.partition(":")[0]
-    return EXACT.get(word) or next((found for part, found in BY_PART if part in word), "failed")
+def understood(error: str) -> bool:
+    """Whether there is better advice on `error` than to try again."""
+    return error in ADVICE_ON or error.startswith(tuple(FAMILIES))
 
 
 def _texts(_: Translate) -> dict[str, Advice]:
@@ -138,6 +144,10 @@ def _texts(_: Translate) -> dict[str, Advice]:
         ),
         "nothing": Advice(what=_("The meter ended without a result."), do=_("Please measure again.")),
         "battery": Advice(what=_("The meter's battery is low."), do=_("Change the battery, then measure again.")),
+        "battery_or_strip": Advice(
+            what=_("The meter's battery is low, or the strip is not properly in."),
+            do=_("Take the strip out and put it in again; if it stays so, change the battery."),
+        ),
         "charging": Advice(
             what=_("The meter is charging and does not measure."), do=_("Unplug it, then measure again.")
         ),

@@ -368,7 +368,7 @@ def test_a_meter_that_never_says_it_is_done_keeps_what_it_gave_and_is_asked_agai
         meter.measure(Decimal("7.8"))
         async with bumble_bench(meter) as bench, dock(tmp_path) as it, watching(it, bench):
             await it.board.until_ended(1)
-            assert it.board.endings == ["garbled"]
+            assert it.board.endings == ["garbled_racp_no_answer"]
             assert len(await it.kept()) == 2
 
     monkeypatch.setattr("gateway.drivers.ble_glucose.TRANSFER_TIMEOUT_S", 0.2)
