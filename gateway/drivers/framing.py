@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from gateway.conversation import Arrived, Step, wait
+from gateway.conversation import Arrived, Lost, Step, wait
 
 Cut: TypeAlias = Callable[[bytes], int]
 """Looks at the front of what has arrived: n > 0, a frame of n bytes stands there; 0, more is needed; n < 0, the
@@ -46,6 +46,18 @@ class Framer:
         """The next whole frame, or None."""
         return self._ready.popleft() if self._ready else None
 
+    def look_behind(self) -> None:
+        """After a silence: gives up a front that will not become a frame, if a whole one stands behind it."""
+        behind = self._buffer[1:]
+        while behind:
+            size = self._cut(behind)
+            if size > 0:
+                self.skipped += len(self._buffer) - len(behind)
+                self._buffer = b""
+                self.feed(behind)
+                return
+            behind = behind[max(1, -size) :]
+
     def flush(self) -> bytes:
         """Gives up what has not become a frame, after a silence: these bytes, and an empty buffer."""
         left, self._buffer = self._buffer, b""
@@ -53,11 +65,22 @@ class Framer:
 
 
 def next_frame(framer: Framer, timeout_s: float, *, channel: str = "") -> Step[bytes | None]:
-    """The next frame on `channel`, or None when `timeout_s` brought nothing more for it."""
+    """The next frame on `channel`, or None when `timeout_s` brought nothing more for it.
+
+    A head whose frame was cut off may have taken those behind it for its own: when nothing more comes, or the line
+    is lost, they are found.
+    """
     while (frame := framer.take()) is None:
-        event = yield from wait(timeout_s)
+        try:
+            event = yield from wait(timeout_s)
+        except Lost:
+            framer.look_behind()
+            if (frame := framer.take()) is None:
+                raise
+            return frame
         if not isinstance(event, Arrived):
-            return None
+            framer.look_behind()
+            return framer.take()
         if event.channel == channel:
             framer.feed(event.data)
     return frame

@@ -1,9 +1,12 @@
 """Frames out of a stream: however it is cut, and whatever stands between."""
 
+from contextlib import suppress
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.drivers.framing import MAX_BUFFERED_BYTES, Framer, counted, enclosed, ending
+from gateway.conversation import Arrived, Lost, Silence, Step
+from gateway.drivers.framing import MAX_BUFFERED_BYTES, Framer, counted, enclosed, ending, next_frame
 
 SN = counted((b"\x53\x4e",), lambda buffer: buffer[2] + 3 if len(buffer) > 2 else 0)
 
@@ -45,6 +48,46 @@ def test_a_frame_that_was_cut_off_does_not_take_the_next_one_with_it():
 def test_a_length_that_cannot_be_is_skipped_and_the_next_frame_found():
     framer = Framer(counted((b"$",), lambda buffer: -1 if buffer[1:2] == b"!" else (3 if len(buffer) > 1 else 0)))
     assert frames(framer, b"$!$ab") == [b"$ab"]
+
+
+def heard(*events: bytes | None) -> tuple[list[bytes | None], Framer]:
+    """What `next_frame` makes of what arrives; None is a silence, and behind the last of them the line is lost."""
+    framer, out = Framer(SN), []
+
+    def listen() -> Step[None]:
+        while True:
+            out.append((yield from next_frame(framer, 1.0)))
+
+    steps = listen()
+    next(steps)
+    for data in events:
+        steps.send(Silence() if data is None else Arrived("", data))
+    with suppress(Lost):
+        while True:
+            steps.throw(Lost())
+    return out, framer
+
+
+CUT_OFF = b"SN\xff\x01"
+WHOLE = b"SN\x02\xaa\xbb"
+
+
+def test_frames_behind_a_long_one_that_was_cut_off_are_found_when_nothing_more_comes():
+    out, framer = heard(CUT_OFF + WHOLE, WHOLE, None)
+    assert out == [WHOLE, WHOLE]
+    assert framer.skipped == len(CUT_OFF)
+
+
+def test_frames_behind_a_long_one_that_was_cut_off_are_found_when_the_line_is_lost():
+    out, framer = heard(CUT_OFF + WHOLE)
+    assert out == [WHOLE]
+    assert framer.skipped == len(CUT_OFF)
+
+
+def test_a_frame_that_comes_with_a_long_pause_in_it_is_whole():
+    out, framer = heard(WHOLE[:4], None, WHOLE[4:])
+    assert out == [None, WHOLE]
+    assert framer.skipped == 0
 
 
 def test_a_frame_that_never_ends_does_not_fill_the_memory():
