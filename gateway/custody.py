@@ -95,10 +95,16 @@ class Custody:
             self.saved(reading)
 
     async def note(self, what: str, value: str) -> None:
-        """See Keeper. The serial is part of every reading's identity, so it comes before the first of them."""
+        """See Keeper. The serial is part of every reading's identity, so it comes before the first of them.
+
+        On a line that meters share, such as a printer's, another serial after a record is another meter that
+        speaks: what follows is its own, and its clock is not the one that was read.
+        """
         value = printable(value)
         if what == "serial" and self._key and value != self._facts.get(what):
-            raise Garbled("serial_after_record")
+            if self.sighting.transport != "serial" or what not in self._facts:
+                raise Garbled("serial_after_record")
+            self._key, self._clock_offset_s = "", None
         if what == "clock":
             self._clock_offset_s = self._behind(datetime.fromisoformat(value))
             self._compared_well = self.clock_trusted()

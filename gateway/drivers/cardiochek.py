@@ -92,8 +92,10 @@ def _close(label: "Label", *, printed: bool) -> Step[None]:
         made = list(records_of(label))
     except Garbled as garbled:
         made = [NoReading(why=f"garbled_{garbled.error}")]
-    if label.header.serial:
-        yield from note("serial", label.header.serial)
+    if made:
+        yield from note(
+            "serial", label.header.serial
+        )  # "" too: who printed the label before is another's business
     for each in made:
         yield from emit_or_note(each)
 

@@ -114,6 +114,34 @@ def test_a_memory_read_again_is_no_news_although_the_serial_number_was_told_only
     assert asyncio.run(main()) == readings
 
 
+def test_two_meters_that_print_on_one_line_keep_their_own_names() -> None:
+    """Staff print from one meter, and from the next before the line has fallen silent."""
+    kept = Kept()
+    custody = Custody(
+        outbox=kept,
+        driver="serial.test",
+        sighting=Sighting(transport="serial", address="usb-1-1"),
+        conversation=UUID(int=3),
+        clock=lambda: NOON,
+        clock_trusted=lambda: True,
+        visit_at=lambda moment: None,
+        local_utc_offset_min=480,
+        gateway="store-1",
+        saved=lambda reading: None,
+        handed=lambda: 1,
+    )
+
+    async def talk() -> None:
+        for serial in ("3093537", "3093537", "", "4104648"):
+            await custody.note("serial", serial)
+            await custody.save(Record(kind=Kind.GLUCOSE, key="1", values={"glucose_mmol_l": Decimal("5.4")}))
+
+    asyncio.run(talk())
+    readings = [codec.decode_reading(body) for body in kept.bodies]
+    assert [each.device.key for each in readings] == ["3093537", "3093537", "store-1/usb-1-1", "4104648"]
+    assert len({each.id for each in readings}) == 3
+
+
 def visit(**changes: str) -> Visit:
     return msgspec.structs.replace(Visit(id=UUID(int=1), code="M1", slot="one", opened=NOON), **changes)
 
