@@ -95,7 +95,7 @@ def _close(label: "Label", *, printed: bool) -> Step[None]:
     if made:
         yield from note(
             "serial", label.header.serial
-        )  # "" too: who printed the label before is another's business
+        )  # "" too: the label before may be another meter's
     for each in made:
         yield from emit_or_note(each)
 
