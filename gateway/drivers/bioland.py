@@ -6,7 +6,18 @@ The frames are `bioland_frames`', the channels `ble_line`'s, what a value means 
 from datetime import datetime
 from decimal import Decimal
 
-from gateway.conversation import Context, Driver, Garbled, Lost, Record, Sighting, Step, Talk, note
+from gateway.conversation import (
+    Context,
+    Driver,
+    Garbled,
+    Lost,
+    Record,
+    Sighting,
+    Step,
+    Talk,
+    note,
+    time_to_set,
+)
 from gateway.drivers import bioland_frames as frames
 from gateway.drivers.bioland_frames import Frame, GlucoseRecord
 from gateway.drivers.ble_common import NoReading, emit_or_note, introduce
@@ -21,8 +32,9 @@ from gateway.wire.vocabulary import Kind, OffScale
 
 SERVICES = frozenset({"1000", "ff00"})
 LINES = (Line(listen="1002", say=("1001", "1003")), Line(listen="ff01", say=("ff01",)))
-NAMES = ("Bioland",)
-"""Both services are used by other makers for frames of their own: only the name tells whose meter it is."""
+NAMES = ("Bioland-BGM",)
+"""Both services are used by other makers, and by Bioland's cuffs (Bioland-BPM), for frames of their own: only the
+name tells whose meter it is."""
 
 ANSWER_TIMEOUT_S = 3.0
 """The app that does it asks again after 2 s."""
@@ -49,7 +61,7 @@ def talk(context: Context) -> Talk:
     """
     introduction = yield from introduce()
     line = yield from open_line(LINES)
-    meter = _Meter(line, context.set_clock_to or context.local_now(), known=bool(introduction.serial))
+    meter = _Meter(line, context, known=bool(introduction.serial))
     try:
         if context.local_now().year < EARLIEST_YEAR:
             yield from note("error", "gateway_clock_unknown")
@@ -64,9 +76,10 @@ def talk(context: Context) -> Talk:
 class _Meter:
     """What one meter tells. One that hangs up after telling something has simply finished."""
 
-    def __init__(self, line: Line, now: datetime, *, known: bool) -> None:
+    def __init__(self, line: Line, context: Context, *, known: bool) -> None:
         self._line = line
-        self._now = now
+        self._context = context
+        self._now = context.local_now()  # as last told to the meter
         self._set_to: datetime | None = None
         self._known = known  # its serial number is, from device information
         self._framer = Framer(frames.cut)
@@ -105,6 +118,7 @@ class _Meter:
     def _ask(self, category: int) -> Step[Frame | None]:
         """The answer to a request, or None; a countdown, or a record nobody can read, is none."""
         for _ in range(ATTEMPTS):
+            self._now = yield from time_to_set(self._context)
             yield from say(self._line, frames.request(category, self._now))
             while (it := (yield from self._next(ANSWER_TIMEOUT_S))) is not None:
                 if it.category in (category, frames.END, frames.END_V1):

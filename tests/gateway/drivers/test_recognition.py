@@ -40,11 +40,15 @@ def _sighting(*services: str, name: str = "", transport: str = "ble") -> Sightin
         (_sighting("00005970-6d75-4753-5053-676e6f6c7553"), "ble.pangao"),
         (_sighting(name="ClinkBlood"), "ble.pangao"),
         (_sighting("1000", name="Bioland-BGM"), "ble.bioland"),
+        (_sighting("1000", name="Bioland-BPM"), None),  # the same maker's cuff, and another layout
         (_sighting("fff0", name="RBP-9804"), "ble.raycome"),
         (_sighting("fff0", name="BLT_WBP"), "ble.blt"),
         (_sighting("1808", "180a", name="FORA 6 CONNECT"), "ble.taidoc"),  # its glucose service carries nothing
         (_sighting("1810", name="TAIDOC TD3128"), "ble.taidoc"),
-        (_sighting("00001523-1212-efde-1523-785feabcd123"), "ble.taidoc"),
+        (_sighting("00001523-1212-efde-1523-785feabcd123", name="TNG VOICE"), "ble.taidoc"),
+        (_sighting("00001523-1212-efde-1523-785feabcd123", "1808", name="GlucoRx HCT"), "ble.taidoc"),
+        (_sighting("00001523-1212-efde-1523-785feabcd123", name="Nordic_Blinky"), None),  # a hobby board
+        (_sighting("00001523-1212-efde-1523-785feabcd123"), None),
         (_sighting("ffe0", name="LPM311"), "ble.lpm311"),
         (_sighting("fee0", name="2782WBC1987(C)"), "ble.bionime"),
         (_sighting("fee0", name="Mi Smart Band 6"), None),  # the same service
