@@ -2,21 +2,105 @@
 
 import asyncio
 import shutil
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from gateway.drivers import DRIVERS
+from gateway.simulators.fdk_meter import FdkMeter
+from gateway.simulators.pangao_cuff import PanGaoCuff
+from gateway.simulators.pressure_cuff import MEASUREMENT, PressureCuff
+from gateway.simulators.tunnel_monitors import TerumoTunnel
 from hil_tests.trade.__main__ import trade
+from hil_tests.trade.family import Keeps
 from hil_tests.trade.meters import FAMILIES, NOT_IN_THE_TRADE, everyone
+from hil_tests.trade.telling import Tellings
+from hil_tests.trade.truth import Excuse, Used
 
 MINUTES = 0.4
+NOON = datetime.fromisoformat("2026-03-05T12:00:30")
 
 
 def test_every_driver_has_a_meter_in_the_trade_or_a_reason_why_not() -> None:
     drivers = {driver.name for driver in DRIVERS}
     assert {family.driver for family in FAMILIES} | NOT_IN_THE_TRADE.keys() == drivers
     assert len(list(everyone())) >= 40
+
+
+class Heard:
+    """The journal of a gateway that wrote down `frames`."""
+
+    def __init__(self, *frames: bytes) -> None:
+        self.frames = frames
+
+    def has(self, address: str, frame: bytes) -> bool:
+        return frame in self.frames
+
+
+def used(device, keeps: Keeps) -> tuple[Used, Tellings]:
+    """A cuff was used just now."""
+    tellings = Tellings(device)
+    before = tellings.kept()
+    device.measure(*((Decimal(120), Decimal(80)) if isinstance(device, PressureCuff) else (120, 80, 70)))
+    telling = tellings.measured(before) if keeps.tells_once else None
+    return Used(name=("A", "x", ()), driver="d", member=None, at=datetime.now(UTC), telling=telling), tellings
+
+
+def tunnel(**options) -> tuple[Used, Tellings]:
+    """A tunnel monitor: it says each result once, on its line."""
+    device = TerumoTunnel(now=lambda: NOON)
+    one, tellings = used(device, Keeps.NOTHING)
+    for piece in device.begin():
+        tellings.overheard(piece[:7])
+        tellings.overheard(piece[7:])
+    return one, tellings
+
+
+def test_what_was_said_to_a_gateway_that_died_at_that_moment_is_excused() -> None:
+    one, _ = tunnel()
+    assert one.excuse([one.telling.said + timedelta(seconds=0.2)], Heard()) is Excuse.KILLED
+    assert one.excuse([one.telling.said + timedelta(seconds=3)], Heard()) is None
+    assert one.excuse([one.telling.said - timedelta(seconds=3)], Heard()) is None
+    assert one.excuse([], Heard()) is None
+
+
+def test_what_the_gateway_wrote_down_before_it_died_must_arrive() -> None:
+    one, _ = tunnel()
+    assert one.excuse([one.telling.said], Heard(one.telling.frame)) is None
+
+
+def test_what_a_cuff_still_holds_must_arrive_whatever_was_killed() -> None:
+    device = PressureCuff(name="V", address="A", now=lambda: NOON)
+    one, tellings = used(device, Keeps.TILL_TOLD)
+    tellings.links_lost = lambda: 1
+    assert one.excuse([one.at], Heard()) is None
+    (told,) = device.on_subscribed(frozenset({MEASUREMENT}))
+    tellings.overheard(told.data)
+    device.on_confirmed(told)
+    assert one.excuse([one.telling.said], Heard()) is Excuse.KILLED
+    assert one.excuse([], Heard()) is None
+
+
+def test_what_was_cut_off_is_excused_only_where_the_line_really_went() -> None:
+    device = FdkMeter(now=lambda: NOON)
+    tellings = Tellings(device)
+    lost = 0
+    tellings.links_lost = lambda: lost
+    device.measure_glucose(100)
+    one = Used(name=("A", "x", ()), driver="d", member=None, at=datetime.now(UTC), telling=tellings.measured(()))
+    tellings.overheard(next(device.begin()))
+    assert one.excuse([one.at], Heard()) is None  # it would still tell
+    device.on_line_lost()
+    assert one.excuse([one.at], Heard()) is None  # whoever hung up, it was nobody's fault but the gateway's
+    lost = 1
+    assert one.excuse([], Heard()) is Excuse.LINE_LOST
+
+
+def test_what_is_on_a_display_has_no_excuse() -> None:
+    one, _ = used(PanGaoCuff(now=lambda: NOON, wired=True), Keeps.LAST)
+    assert one.excuse([one.at], Heard()) is None
 
 
 @pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="no dbus-daemon (Debian package dbus-daemon)")

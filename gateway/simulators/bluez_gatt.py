@@ -70,7 +70,8 @@ class Gatt:
             with suppress(BlueZError, BleakError):  # the line went, too
                 client, characteristic = self._characteristic(path)
                 await client.stop_notify(characteristic)
-                self._objects.change(path, CHARACTERISTIC1, Notifying=Variant("b", False))
+                if path in self._objects:
+                    self._objects.change(path, CHARACTERISTIC1, Notifying=Variant("b", False))
 
     async def read(self, message: Message) -> Answer:
         """ReadValue."""

@@ -29,6 +29,7 @@ from hil_tests.custody.children import Child
 from hil_tests.hardware import NO_HARDWARE, Hardware, plugged
 from hil_tests.trade import truth
 from hil_tests.trade.customers import MEMBERS, Seen, Trade
+from hil_tests.trade.journal import Journal
 from hil_tests.trade.shop import SLOTS, Shop, opened
 
 MINUTES = 7.0
@@ -84,16 +85,24 @@ async def trade(directory: Path, minutes: float, seed: int, hardware: Hardware =
                 port,
                 directory / "clock",
                 {"broker": broker, "ingest": ingest},
-                lambda: truth.missing(engine, seen.used, seen.kills),
+                lambda: {one.name for one in truth.absent(engine, seen.used)},
                 chance,
                 seen,
             )
             try:
                 await trading.run(minutes)
-                await _go_home(engine, shop, seen)
+                heard = await _go_home(engine, shop, seen, gateway.directory / "data")
             finally:
                 gateway.kill()
-            verdict = truth.compare(engine, seen.used, seen.kills, seen.first_trusted_at, real=REAL)
+            verdict = truth.compare(
+                engine,
+                seen.used,
+                kills=seen.kills,
+                links_lost=shop.links_lost,
+                heard=heard,
+                first_trusted_at=seen.first_trusted_at,
+                real=REAL,
+            )
             return _counted(verdict, seen, shop) | {
                 "seed": seed,
                 "minutes": minutes,
@@ -107,7 +116,6 @@ def _counted(verdict: truth.Verdict, seen: Seen, shop: Shop) -> dict[str, Any]:
         "holds": verdict.holds,
         "meters": len(shop.meters),
         "families": len({meter.family.driver for meter in shop.meters}),
-        "kills": len(seen.kills),
         "outages": seen.outages,
         "faults": dict(shop.faults),
         **asdict(verdict),
@@ -119,16 +127,19 @@ def _counted(verdict: truth.Verdict, seen: Seen, shop: Shop) -> dict[str, Any]:
     }
 
 
-async def _go_home(engine: Engine, shop: Shop, seen: Seen) -> None:
-    """Everything that was measured is fetched and delivered, or the time is over."""
+async def _go_home(engine: Engine, shop: Shop, seen: Seen, data: Path) -> Journal:
+    """Everything that was measured is fetched and delivered, or the time is over; what the gateway wrote down."""
     deadline = asyncio.get_running_loop().time() + HOME_WITHIN_S
     while asyncio.get_running_loop().time() < deadline:
-        missing = await asyncio.to_thread(truth.missing, engine, seen.used, seen.kills)
+        absent = await asyncio.to_thread(truth.absent, engine, seen.used)
+        heard = await asyncio.to_thread(Journal, data)
+        missing = [one for one in absent if one.excuse(seen.kills, heard) is None]
         if not missing:
             break
-        await shop.call_again({address for address, *_ in missing})
+        await shop.call_again({address for address, *_ in (one.name for one in missing)})
         await asyncio.sleep(CALLS_EVERY_S)
     await asyncio.sleep(SETTLES_S)
+    return await asyncio.to_thread(Journal, data)
 
 
 def _gateway(directory: Path, shop: Shop, broker_port: int) -> tuple[Child, int]:

@@ -5,13 +5,13 @@ What a meter does when it is used is `shop`'s; what must have come of it `truth`
 
 import asyncio
 import json
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from http.client import HTTPException
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -70,14 +70,14 @@ class Trade:
         port: int,
         clock: Path,
         cloud: dict[str, Server],
-        missing: Callable[[], set[Name]],
+        absent: Callable[[], set[Name]],
         chance: Random,
         seen: Seen,
     ) -> None:
-        """`missing` says what has not come to the ledger yet; `cloud` is what goes down for a while."""
+        """`absent` says what has not come to the ledger yet; `cloud` is what goes down for a while."""
         self.seen = seen
         self._shop, self._gateway, self._port, self._clock = shop, gateway, port, clock
-        self._cloud, self._missing, self._chance = cloud, missing, chance
+        self._cloud, self._absent, self._chance = cloud, absent, chance
         self._last: dict[str, Name] = {}  # what a meter with one place for it measured last
         shop.listens = self._listens
 
@@ -118,7 +118,7 @@ class Trade:
 
     async def _measure(self, meter: Meter, card: str | None) -> bool:
         """Whether this customer stays."""
-        if meter.address in self._last and self._last[meter.address] in await asyncio.to_thread(self._missing):
+        if meter.address in self._last and self._last[meter.address] in await asyncio.to_thread(self._absent):
             return True  # its display shows what nobody has read yet: staff take another one
         before = await self._shown(meter.slot)
         taken = await self._shop.measure(meter)
@@ -132,10 +132,9 @@ class Trade:
             Used(
                 name=name,
                 driver=meter.family.driver,
-                keeps=meter.family.keeps,
                 member=MEMBERS[card] if card else None,
                 at=taken.at,
-                line_lost=taken.line_lost,
+                telling=taken.telling,
             )
         )
         if not meter.family.takes_s and self._chance.random() < LEAVES_AT_ONCE:
@@ -230,5 +229,5 @@ def _ask(port: int, path: str, form: dict[str, str] | None) -> dict[str, Any] | 
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
             found: dict[str, Any] = json.loads(answer.read() or b"{}")
             return found
-    except (OSError, urllib.error.URLError, ValueError):
+    except (OSError, HTTPException, ValueError):  # also one that is killed while it answers
         return None

@@ -26,9 +26,14 @@ class Keeps(StrEnum):
     """What a meter still knows of what it measured, and so what may be asked of a gateway."""
 
     ALL = "all"
-    TILL_TOLD = "till told"  # BlueZ confirms to the meter, also for a gateway that has just died
-    LAST = "last"  # on its display: nobody uses it again before that was read
-    NOTHING = "nothing"  # told once, to whoever listens at that moment
+    LAST = "last"  # on its display, and told as often as it is asked: nobody uses it again before that was read
+    TILL_TOLD = "till told"  # once: BlueZ takes it also for a gateway that dies at that moment
+    NOTHING = "nothing"  # it is told while it is measured, to whoever listens
+
+    @property
+    def tells_once(self) -> bool:
+        """Whether it forgets what it has told, whoever heard it."""
+        return self in (Keeps.TILL_TOLD, Keeps.NOTHING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -251,7 +251,7 @@ RADIO: tuple[Family, ...] = (
         driver="ble.pangao",
         make=_on(PanGaoCuff, "ClinkBlood", pangao_cuff.SERVICE, pangao_cuff.NOTIFY, pangao_cuff.WRITE),
         use=measure_pressure,
-        keeps=Keeps.LAST,
+        keeps=Keeps.TILL_TOLD,
     ),
     Family(
         driver="ble.raycome",

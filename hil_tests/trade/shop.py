@@ -30,6 +30,7 @@ from gateway.simulators.meter import VirtualMeter
 from gateway.simulators.serial_line import PtyMeter
 from hil_tests.trade.family import Family, Keeps, Making, Measured
 from hil_tests.trade.meters import everyone, measuring
+from hil_tests.trade.telling import Telling, Tellings
 
 SLOTS = ("counter-1", "counter-2", "counter-3")
 DROPS, PULLS, NOISE, ECHOES = 0.12, 0.12, 0.1, 0.08
@@ -68,22 +69,26 @@ class Meter:
     slot: str
     device: VirtualMeter | LineMeter
     on: BumbleMeter | PtyMeter
+    tellings: Tellings
     uses: int = 0
     heard: int = 0  # how much an analyser had been answered when it was last looked at
 
-    def use(self) -> Measured:
-        """A customer measures; what must arrive."""
+    def use(self) -> "Taken":
+        """A customer measures."""
         self.uses += 1
-        return self.family.use(measuring(self.device), self.uses)
+        once = self.family.keeps.tells_once
+        before = self.tellings.kept() if once else ()
+        at, what = datetime.now(UTC), self.family.use(measuring(self.device), self.uses)
+        return Taken(what=what, at=at, telling=self.tellings.measured(before) if once else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """A measurement, when it was made, and whether its line went just then."""
+    """A measurement: what must arrive, when it was made, and what becomes of one that is told once."""
 
     what: Measured
     at: datetime
-    line_lost: bool
+    telling: Telling | None
 
 
 class Shop:
@@ -110,6 +115,11 @@ class Shop:
         """The customer has seen the value, or had enough: what only tells live is switched off."""
         if meter.family.keeps is Keeps.NOTHING and isinstance(meter.on, BumbleMeter):
             await meter.on.switch_off()
+
+    @property
+    def links_lost(self) -> int:
+        """How many lines to radio meters really went."""
+        return sum(meter.on.links_lost for meter in self.meters if isinstance(meter.on, BumbleMeter))
 
     def list_ports(self) -> None:
         """Tells what is plugged in, and where: another path each time, as USB does."""
@@ -155,7 +165,8 @@ class Shop:
         echo = self._happens(ECHOES, "notifications twice")
         on.meter.faults = replace(on.meter.faults, duplicate=echo)
         if meter.family.keeps is not Keeps.NOTHING:
-            taken = Taken(what=meter.use(), at=datetime.now(UTC), line_lost=self._drop(on))
+            taken = meter.use()
+            self._drop(on)
             self._run(_call(on))
             return taken
         await on.switch_off()
@@ -163,7 +174,8 @@ class Shop:
         if not await _comes(lambda: on.is_listened_to and self.listens(None), LISTENED_TO_WITHIN_S):
             await on.switch_off()
             return None
-        taken = Taken(what=meter.use(), at=datetime.now(UTC), line_lost=self._drop(on))
+        taken = meter.use()
+        self._drop(on)
         on.speak()
         return taken
 
@@ -171,7 +183,7 @@ class Shop:
         keeps = meter.family.keeps
         if keeps is Keeps.NOTHING and not await _comes(lambda: self.listens(on.path), LISTENED_TO_WITHIN_S):
             return None
-        taken = Taken(what=meter.use(), at=datetime.now(UTC), line_lost=False)
+        taken = meter.use()
         if self._happens(NOISE, "noise"):
             on.say(NOISE_BYTES)
         # What is told once and kept nowhere is lost with the plug: nobody can prove more of such a meter.
@@ -192,10 +204,9 @@ class Shop:
         self.list_ports()
         on.speak()
 
-    def _drop(self, on: BumbleMeter) -> bool:
+    def _drop(self, on: BumbleMeter) -> None:
         drops = self._happens(DROPS, "link lost")
         on.lose_link_after(self._chance.randint(0, 3) if drops else None)
-        return drops
 
     def _happens(self, chance: float, what: str) -> bool:
         happens = self._chance.random() < chance
@@ -253,13 +264,27 @@ async def opened(directory: Path, chance: Random) -> AsyncIterator[Shop]:
 
 def _meters(chance: Random) -> Iterator[Meter]:
     for number, family in enumerate(everyone(), start=1):
-        slot = SLOTS[number % len(SLOTS)]
         address = f"1-1.{number}" if family.is_serial else f"{ADDRESSES}:00:{number:02X}"
         device = family.make(
             Making(number=number, address=address, now=store_time, clock_error=chance.choice(CLOCKS))
         )
-        on = PtyMeter(device) if isinstance(device, LineMeter) else BumbleMeter(device)
-        yield Meter(family=family, address=address, slot=slot, device=device, on=on)
+        tellings = Tellings(device)
+        yield Meter(
+            family=family,
+            address=address,
+            slot=SLOTS[number % len(SLOTS)],
+            device=device,
+            on=_overheard(device, tellings),
+            tellings=tellings,
+        )
+
+
+def _overheard(device: VirtualMeter | LineMeter, tellings: Tellings) -> BumbleMeter | PtyMeter:
+    if isinstance(device, LineMeter):
+        return PtyMeter(device, overheard=tellings.overheard)
+    on_air = BumbleMeter(device, overheard=tellings.overheard)
+    tellings.links_lost = lambda: on_air.links_lost
+    return on_air
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TypeAlias
+from enum import StrEnum
+from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Text, select
@@ -17,7 +18,8 @@ from cloud.ledger.tables import readings
 from gateway.wire import codec
 from gateway.wire.messages import Reading, TimeQuality
 from gateway.wire.vocabulary import KINDS, Kind
-from hil_tests.trade.family import Keeps
+from hil_tests.trade.shop import SLOTS
+from hil_tests.trade.telling import Telling
 
 Name: TypeAlias = tuple[str, str, tuple[tuple[str, Decimal], ...]]
 """Address, kind and sorted values."""
@@ -26,32 +28,47 @@ NOT_TOLD_BY_ALL = frozenset({"mean_arterial_mmhg", "pulse_per_min"})
 BELIEVED = frozenset({TimeQuality.DEVICE, TimeQuality.CORRECTED, TimeQuality.GATEWAY})
 HONEST_WITHIN = timedelta(seconds=200)
 """A good clock may be two minutes off, a time without seconds hides one more, and a customer takes a moment."""
-DIED_BEFORE, DIED_AFTER = timedelta(seconds=1), timedelta(seconds=5)
-"""A gateway killed so near to what a meter told once may not have had the bytes; what it had is journalled."""
-READ_WITHIN = timedelta(seconds=30)
-"""... and one that tells what is on its display does so when it is called."""
+DIED_BEFORE, DIED_AFTER = timedelta(seconds=0.5), timedelta(seconds=1)
+"""BlueZ notices within milliseconds that a gateway is dead, and a live one has journalled what it was told within
+some tens; two busy cores may take longer for either."""
+AT_ONCE = len(SLOTS)
+"""One customer measures at each counter: no kill interrupts more."""
+
+
+class Excuse(StrEnum):
+    """Why a reading may be missing."""
+
+    KILLED = "gateway killed"
+    LINE_LOST = "line lost"
+
+
+class Heard(Protocol):
+    """What the gateway wrote down."""
+
+    def has(self, address: str, frame: bytes) -> bool:
+        """See `journal.Journal`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
     """A customer measured: with which meter, what, with whose card (None: without one), by which clock.
-    `line_lost`: the meter's line went while it told."""
+    `telling` is None of a meter that can be asked again."""
 
     name: Name
     driver: str
-    keeps: Keeps
     member: UUID | None
     at: datetime
-    line_lost: bool
+    telling: Telling | None
 
-    def told_to_nobody(self, kills: Sequence[datetime]) -> bool:
-        """Whether what the meter told may have reached no gateway, and the meter has forgotten it."""
-        if self.keeps is Keeps.ALL:
-            return False
-        until = self.at + (DIED_AFTER if self.keeps is Keeps.NOTHING else READ_WITHIN)
-        # A lost line is no confirmation: a meter that keeps a record till it is confirmed tells it again.
-        line_lost = self.line_lost and self.keeps is not Keeps.TILL_TOLD
-        return line_lost or any(self.at - DIED_BEFORE <= kill <= until for kill in kills)
+    def excuse(self, kills: Sequence[datetime], heard: Heard) -> Excuse | None:
+        """Why it may be missing: its meter told it once, and nobody can have heard all of it."""
+        telling = self.telling
+        if telling is None or telling.held() or heard.has(self.name[0], telling.frame):
+            return None
+        if telling.said is None:
+            return Excuse.LINE_LOST if telling.line_lost else None
+        earliest, latest = telling.said - DIED_BEFORE, telling.said + DIED_AFTER
+        return Excuse.KILLED if any(earliest <= kill <= latest for kill in kills) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +78,10 @@ class Verdict:
     measured: int
     in_ledger: int
     lost: dict[str, int]  # by driver
-    told_to_nobody: dict[str, int]  # by driver: told once, while the gateway was killed or the line went
+    kills: int
+    links_lost: int
+    excused: dict[str, int]  # by excuse: told once, while the gateway was killed or the line went
+    told_to_nobody: dict[str, int]  # the same, by driver
     doubled: int
     from_nowhere: int
     wrong_member: int
@@ -84,6 +104,8 @@ class Verdict:
             or self.wrong_member
             or self.believed_too_early
             or self.dishonest_time
+            or self.excused.get(Excuse.KILLED, 0) > self.kills * AT_ONCE
+            or self.excused.get(Excuse.LINE_LOST, 0) > self.links_lost
         )
         return not wrong and self.measured > 0 and any(quality in BELIEVED for quality in self.times_after)
 
@@ -109,15 +131,22 @@ def name_of(address: str, kind: Kind, values: dict[str, Decimal]) -> Name:
     return address, str(kind), tuple(told)
 
 
-def missing(engine: Engine, used: Iterable[Used], kills: Sequence[datetime]) -> set[Name]:
-    """Which are not in the ledger yet, and must come."""
+def absent(engine: Engine, used: Iterable[Used]) -> list[Used]:
+    """Which are not in the ledger yet."""
     with engine.connect() as connection:
         there = {row.name for row in _rows(connection)}
-    return {one.name for one in used if not one.told_to_nobody(kills)} - there
+    return [one for one in used if one.name not in there]
 
 
 def compare(
-    engine: Engine, used: list[Used], kills: Sequence[datetime], first_trusted_at: datetime, *, real: str
+    engine: Engine,
+    used: list[Used],
+    *,
+    kills: Sequence[datetime],
+    links_lost: int,
+    heard: Heard,
+    first_trusted_at: datetime,
+    real: str,
 ) -> Verdict:
     """The verdict. Until `first_trusted_at`, by the true clock, the gateway's was wrong and it knew. Nobody here
     knows what the gateway `real` was told."""
@@ -128,12 +157,15 @@ def compare(
     before = [row for row in rows if row.reading.time.received < first_trusted_at]
     after = [row for row in rows if row.reading.time.received >= first_trusted_at]
     known = [(row, expected[row.name]) for row in rows if row.name in expected]
-    absent = [one for name, one in expected.items() if name not in found]
+    absences = [(one, one.excuse(kills, heard)) for name, one in expected.items() if name not in found]
     return Verdict(
         measured=len(expected),
         in_ledger=len(rows),
-        lost=_by_driver(one for one in absent if not one.told_to_nobody(kills)),
-        told_to_nobody=_by_driver(one for one in absent if one.told_to_nobody(kills)),
+        lost=_by_driver(one for one, excuse in absences if excuse is None),
+        kills=len(kills),
+        links_lost=links_lost,
+        excused=dict(Counter(str(excuse) for _, excuse in absences if excuse)),
+        told_to_nobody=_by_driver(one for one, excuse in absences if excuse),
         doubled=sum(count - 1 for count in found.values()),
         from_nowhere=sum(name not in expected for name in found),
         wrong_member=sum(row.member not in (None, one.member) for row, one in known),
@@ -147,18 +179,27 @@ def compare(
         times_before=_by_quality(before),
         times_after=_by_quality(after),
         by_driver=_by_driver(expected.values()),
-        evidence=tuple(_evidence(rows, expected, kills)),
+        evidence=(
+            *(f"lost {one.driver} {_fate(one)}" for one, excuse in absences if excuse is None),
+            *_evidence(rows, expected),
+        ),
     )
 
 
-def _evidence(rows: list[_Row], expected: dict[Name, Used], kills: Sequence[datetime]) -> Iterator[str]:
+def _fate(one: Used) -> str:
+    telling = one.telling
+    if telling is None:
+        return f"used {one.at:%T.%f}, can be asked again"
+    said = f"said {telling.said:%T.%f}" if telling.said else "never said"
+    return f"used {one.at:%T.%f}, {said}{', still held' if telling.held() else ''}: {telling.frame.hex()}"
+
+
+def _evidence(rows: list[_Row], expected: dict[Name, Used]) -> Iterator[str]:
     by_name: dict[Name, list[_Row]] = {}
     for row in rows:
         by_name.setdefault(row.name, []).append(row)
     for name, one in expected.items():
         found = by_name.get(name, [])
-        if not found and not one.told_to_nobody(kills):
-            yield f"lost {one.driver} used {one.at:%T.%f}"
         if len(found) > 1:
             yield f"doubled {one.driver} used {one.at:%T.%f}: {'; '.join(map(_told, found))}"
         for row in found:
