@@ -34,7 +34,7 @@ from gateway.drivers.taidoc_records import Family, family_of, record_of, saturat
 from gateway.proof import Doubt, Proof
 
 SERVICE = "00001523-1212-efde-1523-785feabcd123"
-"""Copied from an example of the radio's maker, as hobby boards, robots and toys have copied it: no evidence alone."""
+"""Copied from an example of the radio's maker, as by hobby boards, robots and toys: no evidence alone."""
 HEALTH_SERVICES = frozenset({"1808", "1809", "1810", "1822"})
 CHANNEL = "00001524-1212-efde-1523-785feabcd123"
 
