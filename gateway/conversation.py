@@ -48,7 +48,7 @@ class Context:
     now: datetime  # UTC, when the conversation began
     last_record: str | None = None  # what this driver last `remember`ed of this meter, e.g. a sequence number
     local_utc_offset_min: int = 480  # a meter's naive clock is in this zone (Asia/Shanghai)
-    set_clock_to: datetime | None = None  # staff asked for it: the naive local time to set, where the meter can
+    set_clock_to: datetime | None = None  # staff asked for it: the naive local `now`; see `time_to_set`
 
     def local_now(self) -> datetime:
         """The gateway's time as a meter shows time: naive, in its zone, to the second."""
@@ -146,7 +146,12 @@ class Remember:
     value: str
 
 
-Action: TypeAlias = Pair | Subscribe | Read | Write | Wait | Emit | Note | Remember
+@dataclass(frozen=True, slots=True)
+class HowLong:
+    """Ask how long this conversation has gone on. Answered by Lasted."""
+
+
+Action: TypeAlias = Pair | Subscribe | Read | Write | Wait | Emit | Note | Remember | HowLong
 
 
 # --- events: what a driver is sent -------------------------------------------------------------------------
@@ -170,7 +175,14 @@ class Silence:
     """Nothing came in time."""
 
 
-Event: TypeAlias = Done | Arrived | Silence
+@dataclass(frozen=True, slots=True)
+class Lasted:
+    """Since it began, in whole seconds."""
+
+    seconds: int
+
+
+Event: TypeAlias = Done | Arrived | Silence | Lasted
 
 
 class ConversationError(Exception):
@@ -287,6 +299,13 @@ def emit(record: Record) -> Step[None]:
 def note(what: str, value: str) -> Step[None]:
     """Tell a fact about the meter; see Note."""
     yield Note(what, value)
+
+
+def time_to_set(context: Context) -> Step[datetime]:
+    """What a meter's clock is set to, asked for just before it is written: reading its memory takes minutes."""
+    event = yield HowLong()
+    passed = timedelta(seconds=event.seconds if isinstance(event, Lasted) else 0)
+    return (context.set_clock_to or context.local_now()) + passed
 
 
 def remember(value: str) -> Step[None]:

@@ -14,6 +14,8 @@ from gateway.conversation import (
     Emit,
     Event,
     Garbled,
+    HowLong,
+    Lasted,
     Lost,
     Note,
     Pair,
@@ -75,6 +77,7 @@ class Keeper(Protocol):
 async def converse(talk: Talk, link: Link, keeper: Keeper) -> None:
     """Runs `talk` to its end. Raises Lost, Refused or Garbled when that is how it ended."""
     event: Event | Refused | Lost = Done()
+    began_s = asyncio.get_running_loop().time()
     for turn in range(MAX_ACTIONS):
         try:
             match event:
@@ -87,7 +90,11 @@ async def converse(talk: Talk, link: Link, keeper: Keeper) -> None:
         except StopIteration:
             return
         try:
-            event = await _do(action, link, keeper)
+            match action:
+                case HowLong():  # by a clock that nobody sets
+                    event = Lasted(int(asyncio.get_running_loop().time() - began_s))
+                case _:
+                    event = await _do(action, link, keeper)
         except (Refused, Lost) as error:
             event = error  # raised out of the driver's yield, and from there out of here unless it knows better
     raise Garbled("endless_conversation")

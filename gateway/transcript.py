@@ -24,7 +24,8 @@ One file is test case, simulator script, bug report and documentation at once. I
     . silence
     = garbled racp_no_answer
 
-A header `# waited: yes` says that the meter spoke before anybody listened.
+A header `# waited: yes` says that the meter spoke before anybody listened, a line `. lasted 130` that the conversation
+had gone on for so many seconds when its driver asked what time it is; without one it took no time.
 `>` the driver, `<` the device, `=` what is brought home, `.` silence, refusal or loss. A driver's waits are not
 written: what comes next answers them. `-` stands for the one channel of a serial line; text in quotes is its UTF-8
 bytes; `write!` asks for no acknowledgement. `= refused ...`, `= garbled ...` or `= lost` is how it ended badly.
@@ -45,6 +46,8 @@ from gateway.conversation import (
     Driver,
     Emit,
     Garbled,
+    HowLong,
+    Lasted,
     Lost,
     Note,
     Read,
@@ -129,6 +132,8 @@ def _answer(action: Action, script: "_Script", played: Played) -> Answer:
             return Done()
         case Wait():
             return script.heard()
+        case HowLong():
+            return script.lasted()
         case Read():
             script.expect(">", action_text(action), "the driver said")
             return script.heard()
@@ -163,10 +168,18 @@ class _Script:
         line = self._next()
         if line is None:
             raise Mismatch("after the last line the driver still waits")
-        if line.mark not in "<.":
+        if line.mark not in "<." or isinstance(heard(line), Lasted):
             raise Mismatch(f"line {line.number}: the transcript says: {line.mark} {line.text}\nthe driver waits")
         self._at += 1
         return heard(line)
+
+    def lasted(self) -> Lasted:
+        """Takes the next line if it says how long it took until here; else it took no time."""
+        line = self._next()
+        if line is not None and line.mark == "." and isinstance(answer := heard(line), Lasted):
+            self._at += 1
+            return answer
+        return Lasted(0)
 
     def refusal(self) -> Refused | Lost | None:
         """Takes the next line if it says that the action before it failed."""

@@ -18,6 +18,8 @@ from gateway.conversation import (
     Emit,
     Event,
     Garbled,
+    HowLong,
+    Lasted,
     Lost,
     Note,
     Pair,
@@ -151,7 +153,7 @@ def write(
                 lines.append(f"= {record_text(record)}")
             case Note() | Remember():
                 lines.append(f"= {action_text(action)}")
-            case Wait():
+            case Wait() | HowLong():
                 pass
             case _:
                 lines.append(f"> {action_text(action)}")
@@ -160,6 +162,8 @@ def write(
                 lines.append(f"< {channel or SERIAL_LINE} {bytes_text(data)}".rstrip())
             case Silence():
                 lines.append(". silence")
+            case Lasted(seconds) if seconds:
+                lines.append(f". lasted {seconds}")
             case Refused(reason=reason):
                 lines.append(f". refused {' '.join(reason.split())}".rstrip())
             case Lost():
@@ -182,8 +186,12 @@ def heard(line: Line) -> Answer:
             return Lost("link lost")
         case "refused":
             return Refused(reason)
+        case "lasted" if reason.isdecimal():
+            return Lasted(int(reason))
         case _:
-            raise Malformed(f"line {line.number}: . is followed by silence, lost or refused, not {what!r}")
+            raise Malformed(
+                f"line {line.number}: . is followed by silence, lost, refused or lasted N, not {what!r}"
+            )
 
 
 # --- everything that can be said, in words -----------------------------------------------------------------
@@ -202,6 +210,8 @@ def action_text(action: Action) -> str:
             return f"write{'' if acknowledged else '!'} {channel or SERIAL_LINE} {bytes_text(data)}".rstrip()
         case Wait(timeout_s):
             return f"wait {timeout_s:g}"
+        case HowLong():
+            return "how long"
         case Emit(record):
             return record_text(record)
         case Note(what, value):

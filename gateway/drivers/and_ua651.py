@@ -19,6 +19,7 @@ from gateway.conversation import (
     Talk,
     note,
     read_if_there,
+    time_to_set,
     write,
 )
 from gateway.drivers import ble_blood_pressure
@@ -60,7 +61,7 @@ def talk(context: Context) -> Talk:
     yield from introduce()
     yield from emit_what_is_told(MEASUREMENT, lambda data: record_of(frames.measurement(data)))
     if context.set_clock_to is not None:
-        yield from _set_clock(context.set_clock_to)
+        yield from _set_clock((yield from time_to_set(context)))
 
 
 def _wind_up(context: Context) -> Step[None]:
@@ -70,7 +71,7 @@ def _wind_up(context: Context) -> Step[None]:
     if told is not None and _is_a_time(told):
         yield from _write_clock(told)
     else:
-        yield from _set_clock(context.local_now())
+        yield from _set_clock((yield from time_to_set(context)))
 
 
 def _set_clock(moment: datetime) -> Step[None]:

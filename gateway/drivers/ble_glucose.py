@@ -22,6 +22,7 @@ from gateway.conversation import (
     note,
     remember,
     subscribe,
+    time_to_set,
     wait,
     write,
 )
@@ -69,7 +70,7 @@ def talk(context: Context) -> Talk:
     if not done and (yield from _count()) != 0:
         yield from _Transfer(habits, has_context=has_context, since=None).run()
     if context.set_clock_to is not None:
-        yield from makers.set_clock(clock, context.set_clock_to)
+        yield from makers.set_clock(clock, (yield from time_to_set(context)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

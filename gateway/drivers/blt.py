@@ -7,7 +7,18 @@ from here: an empty cuff must not inflate by itself.
 from dataclasses import replace
 from datetime import datetime
 
-from gateway.conversation import Context, Driver, Garbled, Lost, Record, Sighting, Step, Talk, note
+from gateway.conversation import (
+    Context,
+    Driver,
+    Garbled,
+    Lost,
+    Record,
+    Sighting,
+    Step,
+    Talk,
+    note,
+    time_to_set,
+)
 from gateway.drivers import blt_frames as frames
 from gateway.drivers.ble_common import NoReading, emit_or_note, introduce
 from gateway.drivers.ble_line import Line, open_line, say
@@ -42,7 +53,7 @@ def talk(context: Context) -> Talk:
         if cuff.keeps:
             yield from cuff.ask(frames.request(Id.ASK_STORED, bytes(3)))
         if context.set_clock_to is not None:
-            yield from cuff.set_clock(context.set_clock_to)
+            yield from cuff.set_clock((yield from time_to_set(context)))
         yield from cuff.hear(IDLE_TIMEOUT_S if cuff.told else FIRST_TIMEOUT_S)
     except Lost:
         if not cuff.told:  # to hang up after telling is to have finished

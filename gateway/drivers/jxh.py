@@ -9,7 +9,20 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any, TypeAlias
 
-from gateway.conversation import Context, Decoder, Driver, Garbled, Lost, Record, Sighting, Step, Talk, emit, note
+from gateway.conversation import (
+    Context,
+    Decoder,
+    Driver,
+    Garbled,
+    Lost,
+    Record,
+    Sighting,
+    Step,
+    Talk,
+    emit,
+    note,
+    time_to_set,
+)
 from gateway.drivers import cuff
 from gateway.drivers.ble_common import NoReading
 from gateway.drivers.ble_line import Line, open_line, say
@@ -91,7 +104,7 @@ class _Conversation:
         yield from say(self._line, request(Command.RECORDS, bytes(4)))
         yield from self._hear(ANSWER_TIMEOUT_S, until=_both_users_told())
         if self._context.set_clock_to is not None:
-            yield from self._set_clock(self._context.set_clock_to)
+            yield from self._set_clock((yield from time_to_set(self._context)))
         yield from self._hear(None, until=lambda frame: False)
 
     def _hear(self, timeout_s: float | None, until: "Until") -> Step[bool]:

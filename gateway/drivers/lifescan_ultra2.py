@@ -19,6 +19,7 @@ from gateway.conversation import (
     emit,
     note,
     remember,
+    time_to_set,
     write,
 )
 from gateway.drivers import lifescan_frames as frames
@@ -56,7 +57,7 @@ def talk(context: Context) -> Talk:
         yield from note("clock", clock.isoformat())
     yield from _memory(line, serial, context.last_record)
     if context.set_clock_to is not None:
-        yield from _set_clock(line, context.set_clock_to)
+        yield from _set_clock(line, (yield from time_to_set(context)))
     yield from line.end()
 
 

@@ -17,6 +17,7 @@ from gateway.conversation import (
     emit,
     note,
     remember,
+    time_to_set,
     write,
 )
 from gateway.drivers import lifescan_frames as frames
@@ -65,7 +66,8 @@ def talk(context: Context) -> Talk:
     yield from note("clock", clock.isoformat())
     yield from _memory(link, serial, context.last_record)
     if context.set_clock_to is not None:
-        seconds = int((context.set_clock_to - frames.EASY_EPOCH).total_seconds())
+        moment = yield from time_to_set(context)
+        seconds = int((moment - frames.EASY_EPOCH).total_seconds())
         shown = _time((yield from link.ask(SET_CLOCK + seconds.to_bytes(4, "little"))))
         yield from note("clock_set", shown.isoformat())
     yield from link.reset()

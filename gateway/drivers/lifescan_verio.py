@@ -16,6 +16,7 @@ from gateway.conversation import (
     emit,
     note,
     remember,
+    time_to_set,
     wait,
 )
 from gateway.drivers import lifescan_frames as frames
@@ -62,9 +63,10 @@ def talk(context: Context) -> Talk:
     yield from note("records", str(kept))
     yield from _memory(meter, highest, kept, context.last_record)
     if context.set_clock_to is not None:
-        seconds = int((context.set_clock_to - frames.VERIO_EPOCH).total_seconds())
+        moment = yield from time_to_set(context)
+        seconds = int((moment - frames.VERIO_EPOCH).total_seconds())
         yield from meter.ask(SET_CLOCK + seconds.to_bytes(4, "little"))
-        yield from note("clock_set", context.set_clock_to.isoformat())
+        yield from note("clock_set", moment.isoformat())
 
 
 def _memory(meter: "_Meter", highest: int, kept: int, last_record: str | None) -> Step[None]:

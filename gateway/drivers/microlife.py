@@ -18,6 +18,7 @@ from gateway.conversation import (
     Talk,
     note,
     subscribe,
+    time_to_set,
     write,
 )
 from gateway.drivers import cuff
@@ -54,7 +55,7 @@ def talk(context: Context) -> Talk:
     if answer is not None:
         yield from _records(answer, slot)
     if context.set_clock_to is not None:
-        yield from _set_clock(line, context.set_clock_to)
+        yield from _set_clock(line, (yield from time_to_set(context)))
     yield from line.end()
     try:
         yield from write(COMMANDS, frames.request(Op.DISCONNECT))

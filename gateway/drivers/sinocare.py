@@ -18,6 +18,7 @@ from gateway.conversation import (
     Talk,
     emit,
     note,
+    time_to_set,
 )
 from gateway.drivers import sinocare_frames as frames
 from gateway.drivers.ble_common import NoReading, emit_or_note, introduce
@@ -100,7 +101,7 @@ class _Conversation:
         for which in HISTORIES.get(self._machine or 0, ()):
             yield from self._ask(frames.request(self._machine or 0, Command.HISTORY, which))
         if self._context.set_clock_to is not None:
-            yield from self._set_clock(self._context.set_clock_to)
+            yield from self._set_clock((yield from time_to_set(self._context)))
         if self._machine is not None:
             yield from self._hear()
 

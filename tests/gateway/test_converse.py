@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.conversation import Context, Lost, Record, Refused, Sighting
+from gateway.conversation import Context, Lost, Record, Refused, Sighting, Talk, note, time_to_set, wait
 from gateway.converse import converse
 from gateway.drivers import ble_blood_pressure
 from gateway.journalled import journalled
@@ -82,3 +82,31 @@ def test_a_cuff_that_hangs_up_after_its_last_record_has_simply_finished() -> Non
 def test_a_cuff_that_hangs_up_before_it_told_anything_was_lost() -> None:
     with pytest.raises(Lost):
         _converse()
+
+
+def test_a_clock_is_set_to_the_time_at_which_it_is_written(monkeypatch: pytest.MonkeyPatch):
+    context = Context(
+        sighting=CUFF,
+        now=datetime(2026, 3, 2, 1, 32, tzinfo=UTC),
+        set_clock_to=datetime.fromisoformat("2026-03-02T09:32:00"),
+    )
+
+    def talk() -> Talk:
+        yield from wait(10.0)  # a long memory
+        moment = yield from time_to_set(context)
+        yield from note("clock_set", moment.isoformat())
+
+    async def main() -> _Keeper:
+        loop, keeper = asyncio.get_running_loop(), _Keeper()
+        began_s = loop.time()
+
+        class Slow(_Cuff):
+            async def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
+                monkeypatch.setattr(loop, "time", lambda: began_s + 95.5)
+                return None
+
+        await converse(talk(), Slow(), keeper)
+        monkeypatch.undo()
+        return keeper
+
+    assert asyncio.run(main()).kept == [("clock_set", "2026-03-02T09:33:35")]

@@ -1,10 +1,12 @@
 """How well each driver knows when a measurement was taken: a new one is a row here, and somebody has to decide."""
 
+import ast
 from enum import Enum
 from pathlib import Path
 
 import pytest
 
+import gateway.drivers
 from gateway.conversation import Record
 from gateway.drivers import DRIVERS
 from gateway.transcript import play
@@ -132,3 +134,13 @@ def test_no_clock_is_told_but_one_that_was_read():
         (driver,) = (one for one in DRIVERS if one.name == name)
         for path in FOLDER.glob(f"{name}/*.txt"):
             assert "clock" not in dict(play(parse(path.read_text("utf-8")), driver).notes), path
+
+
+def test_no_clock_is_set_to_the_time_at_which_the_conversation_began():
+    """`Context.set_clock_to` only says that staff want it: what is written is asked for when it is written."""
+    for file in sorted(Path(gateway.drivers.__file__).parent.glob("*.py")):
+        tree = ast.parse(file.read_text("utf-8"))
+        compared = [node.left for node in ast.walk(tree) if isinstance(node, ast.Compare)]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr == "set_clock_to":
+                assert node in compared, f"{file.name}:{node.lineno}"
