@@ -93,9 +93,7 @@ def _close(label: "Label", *, printed: bool) -> Step[None]:
     except Garbled as garbled:
         made = [NoReading(why=f"garbled_{garbled.error}")]
     if made:
-        yield from note(
-            "serial", label.header.serial
-        )  # "" too: the label before may be another meter's
+        yield from note("serial", label.header.serial)  # "" too: the label before may be another meter's
     for each in made:
         yield from emit_or_note(each)
 
