@@ -69,11 +69,16 @@ def interpret(
     person: Person | None = None,
     profile: str | None = None,
 ) -> Verdict:
-    """How `value` of `quantity` in a `kind` reading stands to the person's target; never raises for a quantity."""
+    """How `value` of `quantity` in a `kind` reading stands to the person's target; never raises for a quantity.
+
+    A glucose whose meal nobody stated may be low, high or critical, but is never on target.
+    """
     band = targets(person, kind, meal, profile).get(quantity)
     if band is None:
         return Verdict(code=None)
     code = _off_scale_code(value, band) if isinstance(value, OffScale) else _code(quantity, value, band)
+    if kind is Kind.GLUCOSE and meal is Meal.UNKNOWN and code == "N":
+        return Verdict(code=None)  # on target after a meal may be high before one; nobody is told so until we know
     word = words().verdicts[code]
     return Verdict(code=code, word_zh=word.zh, word_en=word.en, arrow=word.arrow)
 

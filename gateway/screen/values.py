@@ -51,8 +51,10 @@ class Value:
     doubt: str
 
 
-def value(seen: Seen, now: datetime, wording: Wording, *, meal: Meal | None = None) -> Value:
-    """What was measured last, with the meal that staff said, if they did."""
+def value(
+    seen: Seen, now: datetime, wording: Wording, *, meal: Meal | None = None, visitors: bool = False
+) -> Value:
+    """What was measured last, with the meal that staff said, if they did; `visitors`: it is the visitor's."""
     _ = wording.say
     reading = seen.reading
     meal = reading.meal if meal is None else meal
@@ -71,7 +73,7 @@ def value(seen: Seen, now: datetime, wording: Wording, *, meal: Meal | None = No
         meter=seen.meter,
         taken=taken(reading, now, wording),
         received=seen.received,
-        linked=reading.visit is not None,
+        linked=visitors or reading.visit is not None,
         doubt=doubt,
     )
 
@@ -126,8 +128,6 @@ def _figure(reading: Reading, name: str, meal: Meal, wording: Wording, judged: b
     quantity, shown = QUANTITIES[name], _shown(reading, name)
     verdict = interpret(reading.kind, name, shown, meal, SOMEBODY) if judged else None
     asked = reading.kind is Kind.GLUCOSE and meal is Meal.UNKNOWN
-    if asked and verdict is not None and verdict.code == "N":
-        verdict = None  # on target after a meal may be high before one: nobody is told "on target" until we know
     return Figure(
         label=quantity.zh if wording.chinese else quantity.en,
         text=_digits(quantity, shown),

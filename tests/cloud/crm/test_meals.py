@@ -121,3 +121,11 @@ def test_another_stores_reading_is_not_there(as_, engine, login):
     assert as_(login).post(path, meal="fasting").status_code == 404
     assert as_("engineer").post(path, meal="fasting").status_code == 403
     assert meal_of(engine, "high")[0] == "unknown"
+
+
+def test_nobody_is_told_on_target_before_the_meal_is_known(as_, engine):
+    path = measured(engine, "seven", "7.2")
+    clerk, page = as_("clerk"), f"/members/{id_of('刘建国')}"
+    assert "达标" not in clerk.get(page).text
+    clerk.post(path, meal="post_meal_2h")
+    assert "达标" in clerk.get(page).text

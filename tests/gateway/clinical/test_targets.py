@@ -37,7 +37,7 @@ def code(
         ("glucose_mmol_l", DM, P2, "3.9 L 3.94 L 3.95 N 4.0 N 9.9 N 10.0 H 11.1 H 16.7 HH"),
         ("glucose_mmol_l", None, F, "3.8 L 3.9 N 6.0 N 6.1 H 7.0 H"),
         ("glucose_mmol_l", None, P2, "7.7 N 7.8 H"),
-        ("glucose_mmol_l", None, Meal.UNKNOWN, "2.9 LL 3.0 L 3.8 L 3.9 N 11.0 N 11.1 H 16.7 HH"),
+        ("glucose_mmol_l", None, Meal.RANDOM, "2.9 LL 3.0 L 3.8 L 3.9 N 11.0 N 11.1 H 16.7 HH"),
         ("urate_umol_l", None, Meal.UNKNOWN, "100 N 420 N 421 H 719 H 720 HH"),
         ("urate_umol_l", Person(conditions=frozenset({"gout"})), Meal.UNKNOWN, "179 L 180 N 359 N 360 H"),
         ("urate_umol_l", Person(conditions=frozenset({"gout", "gout_tophi"})), Meal.UNKNOWN, "299 N 300 H"),
@@ -95,7 +95,20 @@ def test_words_and_arrows_stand_beside_the_colour() -> None:
         "Critically high",
         "↑↑",
     )
-    assert interpret(Kind.GLUCOSE, "glucose_mmol_l", Decimal("5.5")).word_zh == "达标"
+    assert interpret(Kind.GLUCOSE, "glucose_mmol_l", Decimal("5.5"), Meal.FASTING).word_zh == "达标"
+
+
+def test_a_glucose_of_an_unknown_meal_is_never_on_target() -> None:
+    for value, expected in (
+        ("2.9", "LL"),
+        ("3.8", "L"),
+        ("3.9", None),
+        ("7.2", None),
+        ("11.0", None),
+        ("11.1", "H"),
+    ):
+        assert (value, code("glucose_mmol_l", value, None)) == (value, expected)
+    assert code("glucose_mmol_l", OffScale.HI, None) == "HH"
 
 
 def test_what_has_no_target_gets_no_verdict() -> None:
