@@ -87,6 +87,7 @@ class Verdict:
     wrong_member: int
     claimed: int
     unclaimed: dict[str, int]  # of those measured with a card, by reason
+    unclaimed_of: dict[str, dict[str, int]]  # the same, by reason and driver
     believed_too_early: int  # before the gateway's clock was to be believed
     dishonest_time: int  # believed, and wrong by more than it may
     times_before: dict[str, int]  # by quality, before the gateway knew what year it was
@@ -157,6 +158,7 @@ def compare(
     before = [row for row in rows if row.reading.time.received < first_trusted_at]
     after = [row for row in rows if row.reading.time.received >= first_trusted_at]
     known = [(row, expected[row.name]) for row in rows if row.name in expected]
+    unclaimed = [(_why(row), one) for row, one in known if one.member and row.member is None]
     absences = [(one, one.excuse(kills, heard)) for name, one in expected.items() if name not in found]
     return Verdict(
         measured=len(expected),
@@ -170,7 +172,10 @@ def compare(
         from_nowhere=sum(name not in expected for name in found),
         wrong_member=sum(row.member not in (None, one.member) for row, one in known),
         claimed=sum(row.member is not None for row, _ in known),
-        unclaimed=dict(Counter(_why(row) for row, one in known if one.member and row.member is None)),
+        unclaimed=dict(Counter(why for why, _ in unclaimed)),
+        unclaimed_of={
+            reason: _by_driver(one for why, one in unclaimed if why == reason) for reason in dict(unclaimed)
+        },
         believed_too_early=sum(row.reading.time.quality in BELIEVED for row in before),
         dishonest_time=sum(
             row.reading.time.quality in BELIEVED and abs(row.reading.time.at - one.at) > HONEST_WITHIN
