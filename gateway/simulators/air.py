@@ -19,7 +19,7 @@ from bumble.pairing import PairingConfig, PairingDelegate
 UNSUPPORTED = hci.LeFeatureMask.LL_PRIVACY | hci.LeFeatureMask.LE_EXTENDED_ADVERTISING
 
 LONGEST_ADVERTISEMENT = 31
-"""Bytes of advertising data, and of a scan response (Core Specification, Vol 6 Part B, 2.3.1); Linux drops longer."""
+"""Bytes, as of a scan response (Core Specification, Vol 6 Part B, 2.3.1); what is longer Linux drops."""
 
 ACTIVE_SCAN = 1
 RSSI_DBM = -50
@@ -59,8 +59,8 @@ class ScannableInd(ll.AdvInd):
 
 
 class Chip(Controller):
-    """A Controller with scan responses, that takes no more advertising data than there is room for, and really gives
-    up a connection it is told to give up; bumble's would make it later."""
+    """A Controller with scan responses, that says no more than there is room for, and really gives up a connection
+    it is told to give up; bumble's would make it later."""
 
     def send_advertising_pdu(self, packet: ll.AdvertisingPdu) -> None:
         """Bumble's leaves the scan response out."""

@@ -52,7 +52,6 @@ class BlueZ:
     def __init__(self, bus: MessageBus, radio: Device) -> None:
         self.agent_calls: list[str] = []
         self.sulk: Sulk | None = None
-        self.most_connecting = 0
         self._bus = bus
         self._radio = radio
         adapter = {
@@ -64,14 +63,13 @@ class BlueZ:
         }
         self._objects = Objects(bus, {"/org/bluez": {AGENT_MANAGER1: {}}, ADAPTER: {ADAPTER1: adapter}})
         self._discovering: set[str] = set()
-        self.filter: frozenset[str] = frozenset()
+        self._filter: frozenset[str] = frozenset()
         self._agent: tuple[str, str, str] | None = None  # bus name, path, capability
         self._clients: dict[str, BumbleClient] = {}
         self._gatt = Gatt(self._objects, self._clients, self.ask_agent)
         self._calling: dict[str, asyncio.Future[None]] = {}
         self._working: set[asyncio.Task[None]] = set()
         self._connecting = asyncio.Lock()
-        self._asked_to_connect = 0
         self._methods: dict[tuple[str, str], Method] = {
             (OBJECT_MANAGER, "GetManagedObjects"): self._objects.managed,
             (PROPERTIES, "Get"): self._objects.get_property,
@@ -174,7 +172,7 @@ class BlueZ:
 
     async def _set_filter(self, message: Message) -> Answer:
         uuids = message.body[0].get("UUIDs")
-        self.filter = frozenset(uuids.value) if uuids else frozenset()
+        self._filter = frozenset(uuids.value) if uuids else frozenset()
         return "", []
 
     async def _start_discovery(self, message: Message) -> Answer:
@@ -198,7 +196,7 @@ class BlueZ:
 
     def _on_advertisement(self, advertisement: Advertisement) -> None:
         uuids = service_uuids(advertisement.data)
-        if self.sulk is Sulk.DEAF or (self.filter and not self.filter.intersection(uuids)):
+        if self.sulk is Sulk.DEAF or (self._filter and not self._filter.intersection(uuids)):
             return
         address = advertisement.address.to_string(with_type_qualifier=False)
         path = f"{ADAPTER}/dev_{address.replace(':', '_')}"
@@ -248,12 +246,7 @@ class BlueZ:
         if path in self._calling:
             # Also when whoever began it is gone.
             raise BlueZError("InProgress", "In Progress")
-        self._asked_to_connect += 1
-        self.most_connecting = max(self.most_connecting, self._asked_to_connect)
-        try:
-            await self._connected(path)
-        finally:
-            self._asked_to_connect -= 1
+        await self._connected(path)
         return "", []
 
     async def _connected(self, path: str) -> BumbleClient:

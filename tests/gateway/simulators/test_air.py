@@ -1,4 +1,4 @@
-"""What virtual radios say of themselves, and that they say no more than real ones can: Linux drops longer calls."""
+"""What virtual radios say of themselves, and that they say no more than real ones can: Linux drops the rest."""
 
 import asyncio
 

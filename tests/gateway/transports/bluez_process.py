@@ -12,6 +12,7 @@ import pickle
 import sys
 from typing import Any
 
+from bumble import hci, ll
 from bumble.pairing import PairingDelegate
 from bumble.transport import open_transport
 from dbus_fast import BusType
@@ -31,6 +32,7 @@ class Room:
     def __init__(self) -> None:
         self.bus: MessageBus | None = None
         self.bluez: BlueZ | None = None
+        self.sulker: BlueZ | SulkingChip | None = None
         self.meters: dict[str, BumbleMeter] = {}
 
     async def do(self, order: dict[str, Any]) -> Any:
@@ -49,11 +51,7 @@ class Room:
             case "forget_bond":
                 await meter.forget_bond()
             case "deaf" | "stuck":
-                self.bluez.sulk = Sulk(order["do"])
-            case "most_connecting":
-                return self.bluez.most_connecting
-            case "filter":
-                return sorted(self.bluez.filter)
+                self.sulker.sulk = Sulk(order["do"])
             case "measure":
                 vars(meter.meter).update(vars(pickle.loads(bytes.fromhex(order["state"]))))  # noqa: S301
             case "report":
@@ -74,12 +72,33 @@ class Room:
             delegate=PairingDelegate(PairingDelegate.NO_OUTPUT_NO_INPUT, BONDING_KEYS, BONDING_KEYS),
         )
         self.bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
-        self.bluez = BlueZ(self.bus, adapter)
+        self.bluez = self.sulker = BlueZ(self.bus, adapter)
         await self.bluez.serve()
         self.meters = {one.name: BumbleMeter(one, keeps_advertising=keeps_advertising) for one in meters}
         for one in self.meters.values():
             await one.power_on(air)
             await one.advertise()
+
+
+class SulkingChip(Chip):
+    """An adapter that can sulk, until the kernel resets it: where BlueZ switches it off and on."""
+
+    sulk: Sulk | None = None
+
+    def on_advertising_pdu(self, pdu: ll.AdvInd | ll.AdvExtInd) -> None:
+        if self.sulk is not Sulk.DEAF:
+            super().on_advertising_pdu(pdu)
+
+    def on_hci_le_set_scan_enable_command(
+        self, command: hci.HCI_LE_Set_Scan_Enable_Command
+    ) -> hci.HCI_StatusReturnParameters:
+        if self.sulk is Sulk.STUCK and command.le_scan_enable:
+            return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
+        return super().on_hci_le_set_scan_enable_command(command)
+
+    def on_hci_reset_command(self, command: hci.HCI_Reset_Command) -> hci.HCI_StatusReturnParameters:
+        self.sulk = None
+        return super().on_hci_reset_command(command)
 
 
 class RealRoom(Room):
@@ -109,14 +128,15 @@ class RealRoom(Room):
         if self.air is None:
             self.air = Air()
             kernel = await open_transport("vhci")
-            controller = Chip(
+            self.sulker = SulkingChip(
                 "adapter",
                 host_source=kernel.source,
                 host_sink=kernel.sink,
                 link=self.air,
                 public_address=VIRTUAL_ADAPTER,
             )
-            controller.le_features &= ~UNSUPPORTED
+            self.sulker.le_features &= ~UNSUPPORTED
+        self.sulker.sulk = None
         self.meters = {one.name: BumbleMeter(one, keeps_advertising=keeps_advertising) for one in meters}
         for one in self.meters.values():
             await one.power_on(self.air)

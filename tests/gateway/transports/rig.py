@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from dbus_fast import Message, MessageType
+
 from gateway.conversation import Sighting
 from gateway.drivers import DRIVERS
 from gateway.simulators import sinocare_meter as sinocare
@@ -33,6 +35,7 @@ from gateway.simulators.pressure_cuff import PressureCuff
 from gateway.simulators.thermometer import Thermometer
 from gateway.simulators.ua651_cuff import Ua651
 from gateway.transports.ble import Backend, Ble
+from gateway.transports.bluez import system_bus
 from gateway.transports.bumble_backend import BumbleClient, BumbleScanner, Typist
 
 SERVICES = frozenset[str]().union(*(driver.services for driver in DRIVERS))
@@ -44,6 +47,8 @@ WITHIN_S = 120.0 if IN_A_GUEST else 20.0
 """Ends a test that hangs; none is judged by it."""
 SOON_S = 10.0 if IN_A_GUEST else 0.5
 """How long a meter is called that will not answer."""
+SILENT_S = 3.0 if IN_A_GUEST else 0.2
+"""A meter that calls is heard many times meanwhile."""
 
 
 def noon() -> datetime:
@@ -246,6 +251,40 @@ class BlueZService:
         self._processes[-1].wait()
 
 
+class MostAtOnce:
+    """Overhears the bus: how many calls of `member` were ever unanswered at the same time."""
+
+    def __init__(self, member: str) -> None:
+        self.seen = 0
+        self._member = member
+        self._open: set[tuple[str | None, int | None]] = set()
+
+    @asynccontextmanager
+    async def overheard(self) -> AsyncIterator["MostAtOnce"]:
+        async with system_bus() as bus:
+            await bus.call(
+                Message(
+                    destination="org.freedesktop.DBus",
+                    path="/org/freedesktop/DBus",
+                    interface="org.freedesktop.DBus.Monitoring",
+                    member="BecomeMonitor",
+                    signature="asu",
+                    body=[[], 0],
+                )
+            )
+            bus.add_message_handler(self._overhear)
+            yield self
+
+    def _overhear(self, message: Message) -> bool:
+        match message.message_type:
+            case MessageType.METHOD_CALL if message.member == self._member:
+                self._open.add((message.sender, message.serial))
+            case MessageType.METHOD_RETURN | MessageType.ERROR:
+                self._open.discard((message.destination, message.reply_serial))
+        self.seen = max(self.seen, len(self._open))
+        return True  # whoever overhears must not answer
+
+
 class BlueZBench(Bench):
     def __init__(self, ble: Ble, service: BlueZService, *, adapter: str = "hci0") -> None:
         super().__init__(ble)
@@ -254,6 +293,14 @@ class BlueZBench(Bench):
 
     async def tell(self, name: str, what: str) -> Any:
         return await asyncio.to_thread(self._service.order, do=what, meter=name)
+
+    async def kill_bluez(self) -> None:
+        await asyncio.to_thread(self._service.kill)
+
+    async def restart_bluez(self, *meters: VirtualMeter) -> None:
+        """After `kill_bluez`."""
+        await asyncio.to_thread(self._service.start)
+        await asyncio.to_thread(self._service.open, *meters)
 
     async def update(self, meter: VirtualMeter) -> None:
         state = pickle.dumps(meter).hex()

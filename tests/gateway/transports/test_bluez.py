@@ -1,9 +1,7 @@
 """What only BlueZ does: agents, refusals without one, and a bluetoothd that dies."""
 
 import asyncio
-import shutil
 from contextlib import asynccontextmanager
-from decimal import Decimal
 
 import pytest
 from dbus_fast import Message, MessageType
@@ -11,7 +9,8 @@ from dbus_fast import Message, MessageType
 from gateway.conversation import Lost, Refused
 from gateway.simulators.meter import Security
 from gateway.transports.agent import AGENT, NoAgent, answer
-from tests.gateway.transports.rig import WITHIN_S, BlueZService, bluez_bench, glucose_meter, pressure_cuff
+from gateway.transports.bluez import devices, managed, system_bus
+from tests.gateway.transports.rig import WITHIN_S, MostAtOnce, glucose_meter, pressure_cuff
 
 
 @pytest.fixture
@@ -61,30 +60,25 @@ def test_a_wrong_passkey_is_refused_by_the_word_bluez_has_for_it(bench_of):
     asyncio.run(scenario())
 
 
-def test_a_bluetoothd_that_dies_loses_the_line_and_once_it_is_back_meters_are_read_again(tmp_path, monkeypatch):
-    if shutil.which("dbus-daemon") is None:
-        pytest.skip("tier B needs dbus-daemon (Debian package dbus-daemon), which is not installed")
-
-    async def scenario(service: BlueZService):
+def test_a_bluetoothd_that_dies_loses_the_line_and_once_it_is_back_meters_are_read_again(bench_of, monkeypatch):
+    async def scenario():
         meter = glucose_meter()
-        meter.measure(Decimal("5.4"))
-        async with bluez_bench(service, meter) as bench:  # it notices at once, and not after the silence
+        async with bench_of(meter, keeps_advertising=True) as bench:
             async with bench.ble.open(await bench.sighting_of("VGM")) as link:
                 await link.read("2a25")
-                service.kill()
+                await bench.kill_bluez()
                 with pytest.raises(Lost):
                     await link.read("2a25")
-            async with asyncio.timeout(WITHIN_S):
+            async with asyncio.timeout(WITHIN_S):  # it notices at once, and not after the silence
                 while bench.ble.state not in ("failed", "absent"):  # noqa: ASYNC110 - a state has no event
                     await asyncio.sleep(0.02)
-            service.start()
-            service.open(meter)
+            await bench.restart_bluez(meter)
             async with bench.ble.open(await bench.sighting_of("VGM")) as link:
                 assert await link.read("2a25") == b"SN-0001"
+            assert bench.ble.state == "ok"
 
     monkeypatch.setattr("gateway.transports.ble.RETRY_SCAN_S", (0.1,))
-    with BlueZService(tmp_path).running() as service:
-        asyncio.run(scenario(service))
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -128,16 +122,21 @@ def test_the_agent_knows_no_passkey_of_a_stranger():
 @pytest.mark.parametrize(("names", "filtered"), [([], True), (["VGM"], False)])
 def test_bluez_filters_by_service_unless_a_meter_is_known_by_its_name_alone(bench_of, names, filtered):
     async def scenario():
-        async with bench_of(glucose_meter(), names=names) as bench:
-            await bench.sighting_of("VGM")
-            assert bool(await bench.tell("", "filter")) is filtered
+        async with bench_of(glucose_meter(), pressure_cuff(advertised=("180d",)), names=names) as bench:
+            for _ in range(10):  # the passer-by calls as often
+                await bench.sighting_of("VGM")
+            async with system_bus() as bus:
+                here = bench.adapter.rpartition("/")[2]
+                known = {device.name for device in devices(await managed(bus), here)}
+            assert known == ({"VGM"} if filtered else {"VGM", "VBP"})
 
     asyncio.run(scenario())
 
 
 def test_lines_are_opened_one_after_the_other(bench_of):
     async def scenario():
-        async with bench_of(glucose_meter(), pressure_cuff()) as bench:
+        most = MostAtOnce("Connect")
+        async with bench_of(glucose_meter(), pressure_cuff()) as bench, most.overheard():
             first, second = await bench.sighting_of("VGM"), await bench.sighting_of("VBP")
 
             async def read(sighting):
@@ -145,6 +144,6 @@ def test_lines_are_opened_one_after_the_other(bench_of):
                     return await link.read("2a25")
 
             assert await asyncio.gather(read(first), read(second)) == [b"SN-0001"] * 2
-            assert await bench.tell("", "most_connecting") == 1
+            assert most.seen == 1
 
     asyncio.run(scenario())

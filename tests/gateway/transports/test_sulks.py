@@ -25,7 +25,7 @@ from gateway.transports.bluez import (
 )
 from gateway.transports.bluez import Bluez as Adapter
 from gateway.transports.uuids import short_uuid
-from tests.gateway.transports.rig import SOON_S, WITHIN_S, glucose_meter, pressure_cuff
+from tests.gateway.transports.rig import SILENT_S, SOON_S, WITHIN_S, glucose_meter, pressure_cuff
 
 GLUCOSE = "dev_C4_5E_00_00_00_01"
 CUFF = "dev_C4_5E_00_00_00_02"
@@ -83,7 +83,7 @@ def test_a_scanner_that_stays_deaf_after_a_restart_has_its_adapter_switched_off_
     bench_of, impatient, caplog
 ):
     async def scenario():
-        async with bench_of(glucose_meter(), silent_after_s=0.2) as bench:
+        async with bench_of(glucose_meter(), silent_after_s=SILENT_S) as bench:
             await bench.sighting_of("VGM")
             await bench.tell("", "deaf")
             await until(lambda: bench.ble.state == "silent")
@@ -99,7 +99,7 @@ def test_a_scanner_that_stays_deaf_after_a_restart_has_its_adapter_switched_off_
 
 def test_a_quiet_shop_has_its_adapter_switched_only_once_in_a_while(bench_of, impatient, caplog):
     async def scenario():
-        async with bench_of(glucose_meter(), silent_after_s=0.05) as bench:
+        async with bench_of(glucose_meter(), silent_after_s=SILENT_S) as bench:
             await bench.sighting_of("VGM")
             await bench.tell("VGM", "hush")
             await until(lambda: caplog.text.count("scanner_restarted") >= 8)
@@ -112,7 +112,7 @@ def test_a_quiet_shop_has_its_adapter_switched_only_once_in_a_while(bench_of, im
 def test_the_adapter_is_never_switched_off_under_a_meter_that_is_being_read(bench_of, impatient, caplog):
     async def scenario():
         async with (
-            bench_of(glucose_meter(), silent_after_s=0.05) as bench,
+            bench_of(glucose_meter(), silent_after_s=SILENT_S) as bench,
             bench.ble.open(await bench.sighting_of("VGM")) as link,
         ):
             await bench.tell("", "deaf")
