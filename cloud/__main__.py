@@ -6,6 +6,7 @@ that is not there. `serve` and `ingest` start without one and wait for it: machi
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -33,9 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     logs.configure()
     try:
         status: int = arguments.run(arguments)
+        sys.stdout.flush()
     except ConfigError as error:
         print(f"These settings cannot work; nothing was started:\n{error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever was reading (`| head`) has seen enough; what Python still wants to flush goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OperationalError as error:
         # What is said of a connection names the host and the reason, and no row.
         why = " ".join(str(error.orig).split()) if _no_connection(error) else type(error.orig).__name__

@@ -19,6 +19,8 @@ from cloud.series import SeriesRefused, SeriesUnavailable, Writer
 
 PAGE = 500
 """Letters read at a time."""
+MAX_ID = 2**63 - 1
+"""What PostgreSQL can be asked for."""
 
 
 def commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -35,17 +37,23 @@ def commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     listing.add_argument("--json", action="store_true", help="one JSON object per line")
     listing.set_defaults(run=_list)
     show = letters.add_parser("show", help="one letter with its content (health data: mind who looks)")
-    show.add_argument("id", type=int)
+    show.add_argument("id", type=_letter)
     show.set_defaults(run=_show)
     replay = letters.add_parser("replay", help="hands letters in again, after the cause was mended")
     which = replay.add_mutually_exclusive_group(required=True)
-    which.add_argument("id", type=int, nargs="*", default=[])
+    which.add_argument("id", type=_letter, nargs="*", default=[])
     which.add_argument("--all", action="store_true", help="everything that waits")
     replay.set_defaults(run=_replay)
 
     work = subparsers.add_parser("work", help="what the readers have to do").add_subparsers(required=True)
     release = work.add_parser("release", help="tries again what was given up on")
     release.set_defaults(run=_release)
+
+
+def _letter(given: str) -> int:
+    if not given.isdecimal() or int(given) > MAX_ID:
+        raise argparse.ArgumentTypeError(f"{given!r} is no letter's number; `dead-letters list` begins with them")
+    return int(given)
 
 
 def _engine() -> Engine:

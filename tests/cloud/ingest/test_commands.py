@@ -1,7 +1,10 @@
 """Dead letters on the command line, as an engineer uses it."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -139,3 +142,23 @@ def test_a_health_port_that_is_taken_is_explained_by_name(
         monkeypatch.setenv("INGEST_HEALTH_PORT", str(taken.getsockname()[1]))
         assert main(["ingest"]) == 2
     assert "INGEST_HEALTH_PORT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["9" * 25, "-1", "first"])
+def test_what_is_no_number_of_a_letter_is_told_before_anything_is_asked(
+    number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (["show"], ["replay"]):
+        with pytest.raises(SystemExit) as ended:
+            main(["dead-letters", *command, "--", number])
+        assert ended.value.code == 2
+        assert "dead-letters list" in capsys.readouterr().err
+
+
+def test_a_list_may_be_cut_off_by_whoever_reads_it() -> None:
+    reader, output = os.pipe()
+    os.close(reader)
+    listing = [sys.executable, "-m", "cloud", "rules", "list"]
+    ended = subprocess.run(listing, stdout=output, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(output)
+    assert (ended.returncode, ended.stderr) == (0, "")
