@@ -18,10 +18,10 @@ from gateway.buffer.limits import OutboxFull
 from gateway.config import Slot
 from gateway.lookup import Away, tail_only
 from gateway.screen.site import Site
-from gateway.screen.who import SHOWN_FOR
+from gateway.screen.who import CHOSEN_WITHIN, SHOWN_FOR
 from gateway.visits import LONGEST_NAME, BadCode, BadName, normalise_code, normalise_name
 from gateway.wire.codec import TAIL
-from gateway.wire.messages import Asked, Found
+from gateway.wire.messages import CANDIDATE, Asked, Found
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,8 @@ class Desk:
             raise HTTPException(422, message) from None
         if TAIL.fullmatch(code):
             return await self._by_tail(request, slot, code, staff)
+        if code.startswith(CANDIDATE):
+            return self._chosen(request, slot, code, staff)
         return self._opened(request, slot, code, staff)
 
     async def none_of_them(self, request: Request) -> Response:
@@ -127,7 +129,9 @@ class Desk:
             case Found.SOME if candidates:
                 self._site.who.found(slot.name, tail, candidates, dock.clock())
                 dock.board.changed()
-                asyncio.get_running_loop().call_later(SHOWN_FOR.total_seconds(), dock.board.changed)
+                loop = asyncio.get_running_loop()
+                loop.call_later(SHOWN_FOR.total_seconds(), dock.board.changed)
+                loop.call_later(CHOSEN_WITHIN.total_seconds(), lambda: self._site.who.expire(dock.clock()))
                 return self._site.done(request, slot, {"candidates": len(candidates)})
             case Found.TOO_MANY:
                 raise HTTPException(409, _("Too many members have this phone tail. Type the member code."))
@@ -137,6 +141,16 @@ class Desk:
                 )
             case _:
                 raise HTTPException(404, _("No member has this phone tail. Type the member code."))
+
+    def _chosen(self, request: Request, slot: Slot, code: str, staff: str) -> Response:
+        """One of those who may be meant. The code was made for whoever stood there then: later it is nobody's."""
+        _, dock = self._site.say(request), self._site.dock
+        visit = dock.visits.at(slot.name, dock.clock())
+        if visit is not None and visit.code == code:  # touched twice
+            return self._site.done(request, slot, {"visit": str(visit.id)})
+        if not self._site.who.may_choose(slot.name, code, dock.clock()):
+            raise HTTPException(409, _("This choice is over. Type the end of the phone number once more."))
+        return self._opened(request, slot, code, staff)
 
     def _opened(self, request: Request, slot: Slot, code: str, staff: str) -> Response:
         dock = self._site.dock

@@ -11,10 +11,7 @@ from sqlalchemy import Connection, Text, Uuid, any_, bindparam, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from cloud.crm.members.tables import dock_candidates, members
-from gateway.wire.messages import TAIL_ONLY
-
-CANDIDATE = "Q-"
-"""How a code begins that was made for a dock's question; see `lookup`."""
+from gateway.wire.messages import CANDIDATE, TAIL_ONLY
 
 
 def by_code(connection: Connection, chain_id: str, codes: Collection[str]) -> Mapping[str, list[UUID]]:

@@ -13,9 +13,8 @@ from sqlalchemy import Connection, func, insert, select
 
 from cloud.crm.access import masked_name, members_near
 from cloud.crm.fleet.registry import Place
-from cloud.crm.members.directory import CANDIDATE
 from cloud.crm.members.tables import dock_candidates, dock_lookups, members
-from gateway.wire.messages import Ask, Candidate, Found, Told
+from gateway.wire.messages import CANDIDATE, Ask, Candidate, Found, Told
 
 SHOWN_AT_MOST = 5
 """One screen, one look. Of 2000 members of a store hardly three share four digits."""

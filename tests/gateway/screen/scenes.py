@@ -100,8 +100,8 @@ def high_sugar(counter: Counter) -> None:
 
 
 TWO = (
-    Candidate(code="ASK-7F3K9QWX", name="张**", sex="female", born=1950),
-    Candidate(code="ASK-2M8N4RTB", name="李*", sex="male", born=1970),
+    Candidate(code="Q-7F3K9QWXBCDEF-1042", name="张**", sex="female", born=1950),
+    Candidate(code="Q-2M7N4RTBGHIJK-1042", name="李*", sex="male", born=1970),
 )
 
 

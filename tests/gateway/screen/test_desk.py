@@ -1,10 +1,13 @@
 """What may be posted from the dock screen, over HTTP: answers, clocks, visits, and what is refused in words."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from gateway.screen.who import CHOSEN_WITHIN, Who
 from gateway.wire.messages import Asked, Found
+from tests.gateway.readings import NOON
 from tests.gateway.screen.counter import Counter
 from tests.gateway.screen.scenes import TWO, by_phone, emergency, meters, opened, slip, sugar, symptoms
 
@@ -41,6 +44,41 @@ def test_candidates_nobody_chose_from_are_gone_after_half_a_minute():
     by_phone(counter)
     counter.later(seconds=30)
     assert "张**" not in counter.client().get("/dock").text
+
+
+def test_a_candidates_code_is_for_the_customer_it_was_asked_for():
+    counter = Counter()
+    by_phone(counter)
+    elsewhere = post(counter, "/visits", code=TWO[0].code, slot="counter-2")
+    assert elsewhere == (409, "这次选择已结束。请重新输入手机尾号。")
+    counter.later(seconds=39)
+    assert post(counter, "/visits", code=TWO[0].code)[0] == 200
+    opened_first = counter.visit().id
+    assert post(counter, "/visits", code=TWO[0].code)[0] == 200  # touched twice
+    assert counter.visit().id == opened_first
+    counter.later(seconds=1)
+    assert post(counter, "/visits", code="M0002077")[0] == 200
+    for code in (TWO[0].code, TWO[1].code):
+        assert post(counter, "/visits", code=code)[0] == 409
+    assert counter.visit().code == "M0002077"
+
+
+@pytest.mark.parametrize("later_s", [40, 86400, -3600])
+def test_a_candidates_code_kept_on_an_old_page_opens_nothing(later_s: int):
+    counter = Counter()
+    by_phone(counter)
+    counter.later(seconds=later_s)
+    assert post(counter, "/visits", code=TWO[0].code)[0] == 409
+    assert counter.visit() is None
+
+
+def test_of_those_who_were_not_chosen_nothing_is_remembered():
+    who = Who()
+    who.found("one", "1042", TWO, NOON)
+    who.found("two", "1042", TWO, NOON + timedelta(seconds=30))
+    who.expire(NOON + CHOSEN_WITHIN)
+    assert [who.may_choose(slot, TWO[0].code, NOON + CHOSEN_WITHIN) for slot in ("one", "two")] == [False, True]
+    assert list(who._choosing) == ["two"]
 
 
 def test_none_of_the_candidates_is_an_answer():
