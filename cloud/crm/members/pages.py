@@ -68,6 +68,8 @@ def member_page(
     ledger = service.readings_of_member(desk.connection, desk.reader, member_id)
     readings = [view(reading, person, desk.t) for reading in ledger]
     tasks = tasks_service.of_member(desk.connection, desk.reader, member_id)
+    pages = max(1, -(-len(readings) // service.PAGE_SIZE))
+    page = min(page, pages)
     shown = readings[(page - 1) * service.PAGE_SIZE : page * service.PAGE_SIZE]
     store_ids = {row.store_id} | {reading.store_id for reading in shown}
     member = present(desk.reader, row, today)
@@ -83,7 +85,7 @@ def member_page(
         spans=SPANS_DAYS,
         readings=shown,
         page=page,
-        pages_of_readings=max(1, -(-len(readings) // service.PAGE_SIZE)),
+        pages_of_readings=pages,
         total=len(readings),
         tasks=task_views.views(
             desk.connection, desk.reader, tasks, desk.t, desk.now, rules=desk.rules, page="member"

@@ -52,7 +52,7 @@ def list_tasks(
     shown_tasks = views.views(
         desk.connection, desk.reader, found.rows, desk.t, desk.now, rules=desk.rules, page="tasks"
     )
-    return TaskPage(tasks=shown_tasks, total=found.total, page=page, pages=found.pages)
+    return TaskPage(tasks=shown_tasks, total=found.total, page=found.page, pages=found.pages)
 
 
 @router.get("/{task_id}")

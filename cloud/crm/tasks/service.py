@@ -67,27 +67,32 @@ class Page:
     @property
     def pages(self) -> int:
         """How many pages there are; never fewer than one."""
-        return max(1, -(-self.total // PAGE_SIZE))
+        return _pages(self.total)
+
+
+def _pages(total: int) -> int:
+    return max(1, -(-total // PAGE_SIZE))
 
 
 _OPEN = tasks.c.status.in_(OPEN)
 
 
 def worklist(connection: Connection, reader: Reader, wanted: Wanted, now: datetime) -> Page:
-    """The tasks of one tab, the worst and the most overdue first."""
+    """The tasks of one tab, the worst and the most overdue first; a page beyond the last is the last."""
     chosen = tasks_of(reader).where(_tab(reader, wanted, now))
     if wanted.severity is not None:
         chosen = chosen.where(tasks.c.severity == wanted.severity)
     if wanted.store:
         chosen = chosen.where(tasks.c.store_id == wanted.store)
     total = connection.execute(select(func.count()).select_from(chosen.subquery())).scalar_one()
+    page = min(wanted.page, _pages(total))
     order = (
         (tasks.c.closed_at.desc(), tasks.c.id)
         if _closed(wanted)
         else (tasks.c.severity.desc(), tasks.c.due_at, tasks.c.id)
     )
-    rows = connection.execute(chosen.order_by(*order).limit(PAGE_SIZE).offset((wanted.page - 1) * PAGE_SIZE)).all()
-    return Page(rows=list(rows), total=total, page=wanted.page)
+    rows = connection.execute(chosen.order_by(*order).limit(PAGE_SIZE).offset((page - 1) * PAGE_SIZE)).all()
+    return Page(rows=list(rows), total=total, page=page)
 
 
 def tab_counts(connection: Connection, reader: Reader, now: datetime) -> dict[Tab, int]:
