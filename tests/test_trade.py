@@ -17,10 +17,11 @@ from hil_tests.trade.__main__ import trade
 from hil_tests.trade.family import Keeps
 from hil_tests.trade.meters import FAMILIES, NOT_IN_THE_TRADE, everyone
 from hil_tests.trade.telling import Tellings
-from hil_tests.trade.truth import Excuse, Used
+from hil_tests.trade.truth import Excuse, Stay, Used
 
 MINUTES = 0.4
 NOON = datetime.fromisoformat("2026-03-05T12:00:30")
+NOBODY = Stay(member=None, since=datetime.now(UTC))
 
 
 def test_every_driver_has_a_meter_in_the_trade_or_a_reason_why_not() -> None:
@@ -45,7 +46,7 @@ def used(device, keeps: Keeps) -> tuple[Used, Tellings]:
     before = tellings.kept()
     device.measure(*((Decimal(120), Decimal(80)) if isinstance(device, PressureCuff) else (120, 80, 70)))
     telling = tellings.measured(before) if keeps.tells_once else None
-    return Used(name=("A", "x", ()), driver="d", member=None, at=datetime.now(UTC), telling=telling), tellings
+    return Used(name=("A", "x", ()), driver="d", stay=NOBODY, at=datetime.now(UTC), telling=telling), tellings
 
 
 def tunnel(**options) -> tuple[Used, Tellings]:
@@ -89,7 +90,7 @@ def test_what_was_cut_off_is_excused_only_where_the_line_really_went() -> None:
     lost = 0
     tellings.links_lost = lambda: lost
     device.measure_glucose(100)
-    one = Used(name=("A", "x", ()), driver="d", member=None, at=datetime.now(UTC), telling=tellings.measured(()))
+    one = Used(name=("A", "x", ()), driver="d", stay=NOBODY, at=datetime.now(UTC), telling=tellings.measured(()))
     tellings.overheard(next(device.begin()))
     assert one.excuse([one.at], Heard()) is None  # it would still tell
     device.on_line_lost()

@@ -21,7 +21,7 @@ from cloud.demo.servers import Server
 from hil_tests.custody.children import Child
 from hil_tests.trade.family import Keeps, Measured
 from hil_tests.trade.shop import SLOTS, Meter, Shop
-from hil_tests.trade.truth import Name, Used, name_of
+from hil_tests.trade.truth import NEVER, Name, Stay, Used, name_of
 
 MEMBERS = {f"CARD{number:03d}": uuid5(UUID(int=9), str(number)) for number in range(60)}
 MEASURING_S = 1.2
@@ -42,8 +42,6 @@ CLOUD_DOWN_EVERY_S = (20.0, 60.0)
 CLOUD_DOWN_FOR_S = (4.0, 15.0)
 IN_1970_FOR = 0.12
 """This part of the time the gateway does not know what year it is."""
-
-NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,19 +102,22 @@ class Trade:
     async def _serve(self, slot: str) -> None:
         """One customer after the other."""
         mine = [meter for meter in self._shop.meters if meter.slot == slot]
+        stay = Stay(member=None, since=datetime.now(UTC))
         while True:
             card = None if self._chance.random() < NO_CARD else self._chance.choice(list(MEMBERS))
+            stay.left = datetime.now(UTC)
             if not await self._open(slot, card):
                 await asyncio.sleep(0.5)
                 continue
+            stay = Stay(member=MEMBERS[card] if card else None, since=stay.left)
             for meter in self._chance.sample(mine, self._chance.randint(1, 2)):
                 await asyncio.sleep(MEASURING_S)
-                if await self._measure(meter, card):
+                if await self._measure(meter, stay):
                     continue
                 await asyncio.sleep(self._chance.uniform(*NEXT_CARD_S))
                 break
 
-    async def _measure(self, meter: Meter, card: str | None) -> bool:
+    async def _measure(self, meter: Meter, stay: Stay) -> bool:
         """Whether this customer stays."""
         if meter.address in self._last and self._last[meter.address] in await asyncio.to_thread(self._absent):
             return True  # its display shows what nobody has read yet: staff take another one
@@ -132,7 +133,7 @@ class Trade:
             Used(
                 name=name,
                 driver=meter.family.driver,
-                member=MEMBERS[card] if card else None,
+                stay=stay,
                 at=taken.at,
                 telling=taken.telling,
             )

@@ -6,7 +6,7 @@ A measurement is known by its meter's address and its values: no meter ever meas
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol, TypeAlias
@@ -49,16 +49,32 @@ class Heard(Protocol):
         """See `journal.Journal`."""
 
 
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True, kw_only=True)
+class Stay:
+    """A customer at a counter, with a card or (None) without, from scanning it to the next."""
+
+    member: UUID | None
+    since: datetime
+    left: datetime = NEVER
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """A customer measured: with which meter, what, with whose card (None: without one), by which clock.
-    `telling` is None of a meter that can be asked again."""
+    """Who measured what, with which meter, when. `telling` is None where the meter can be asked again."""
 
     name: Name
     driver: str
-    member: UUID | None
+    stay: Stay
     at: datetime
     telling: Telling | None
+
+    @property
+    def member(self) -> UUID | None:
+        """Whose card."""
+        return self.stay.member
 
     def excuse(self, kills: Sequence[datetime], heard: Heard) -> Excuse | None:
         """Why it may be missing: its meter told it once, and nobody can have heard all of it."""
@@ -85,6 +101,7 @@ class Verdict:
     doubled: int
     from_nowhere: int
     wrong_member: int
+    visit_unknown: int  # of those measured with a card: it came while the customer stood there, and nobody knew
     claimed: int
     unclaimed: dict[str, int]  # of those measured with a card, by reason
     unclaimed_of: dict[str, dict[str, int]]  # the same, by reason and driver
@@ -103,6 +120,7 @@ class Verdict:
             or self.doubled
             or self.from_nowhere
             or self.wrong_member
+            or self.visit_unknown
             or self.believed_too_early
             or self.dishonest_time
             or self.excused.get(Excuse.KILLED, 0) > self.kills * AT_ONCE
@@ -158,6 +176,7 @@ def compare(
     before = [row for row in rows if row.reading.time.received < first_trusted_at]
     after = [row for row in rows if row.reading.time.received >= first_trusted_at]
     known = [(row, expected[row.name]) for row in rows if row.name in expected]
+    forgot = (*kills, first_trusted_at)
     unclaimed = [(_why(row), one) for row, one in known if one.member and row.member is None]
     absences = [(one, one.excuse(kills, heard)) for name, one in expected.items() if name not in found]
     return Verdict(
@@ -171,6 +190,7 @@ def compare(
         doubled=sum(count - 1 for count in found.values()),
         from_nowhere=sum(name not in expected for name in found),
         wrong_member=sum(row.member not in (None, one.member) for row, one in known),
+        visit_unknown=sum(_visit_unknown(row, one.stay, forgot) for row, one in known),
         claimed=sum(row.member is not None for row, _ in known),
         unclaimed=dict(Counter(why for why, _ in unclaimed)),
         unclaimed_of={
@@ -186,7 +206,7 @@ def compare(
         by_driver=_by_driver(expected.values()),
         evidence=(
             *(f"lost {one.driver} {_fate(one)}" for one, excuse in absences if excuse is None),
-            *_evidence(rows, expected),
+            *_evidence(rows, expected, forgot),
         ),
     )
 
@@ -199,7 +219,14 @@ def _fate(one: Used) -> str:
     return f"used {one.at:%T.%f}, {said}{', still held' if telling.held() else ''}: {telling.frame.hex()}"
 
 
-def _evidence(rows: list[_Row], expected: dict[Name, Used]) -> Iterator[str]:
+def _visit_unknown(row: _Row, stay: Stay, forgot: Sequence[datetime]) -> bool:
+    """Whether a gateway that was not killed, and whose clock did not jump, did not know the customer."""
+    received = row.reading.time.received
+    there = stay.member is not None and stay.since <= received < stay.left
+    return there and row.reading.visit is None and not any(stay.since <= one <= received for one in forgot)
+
+
+def _evidence(rows: list[_Row], expected: dict[Name, Used], forgot: Sequence[datetime]) -> Iterator[str]:
     by_name: dict[Name, list[_Row]] = {}
     for row in rows:
         by_name.setdefault(row.name, []).append(row)
@@ -210,6 +237,8 @@ def _evidence(rows: list[_Row], expected: dict[Name, Used]) -> Iterator[str]:
         for row in found:
             if row.member not in (None, one.member):
                 yield f"wrong member {one.driver} used {one.at:%T.%f}: {_told(row)}"
+            if _visit_unknown(row, one.stay, forgot):
+                yield f"visit unknown {one.driver} used {one.at:%T.%f} since {one.stay.since:%T.%f}: {_told(row)}"
             if row.reading.time.quality in BELIEVED and abs(row.reading.time.at - one.at) > HONEST_WITHIN:
                 yield f"wrong time {one.driver} used {one.at:%T.%f}: {_told(row)}"
     yield from (f"from nowhere {row.reading.driver}: {_told(row)}" for row in rows if row.name not in expected)
