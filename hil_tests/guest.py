@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -27,6 +28,12 @@ MODULES = (
 """Of the Bluetooth ones, drbg and jitterentropy_rng (with sha3) are what LE Secure Connections hang without."""
 MEMORY_MB = 2500
 """It boots in 8 s; the suite takes a quarter of an hour on a processor that is only imitated."""
+LASTS_AT_MOST_S = 3600.0
+"""A guest whose kernel broke down may never say that it is done."""
+PROGRAMS = (
+    *("usr/bin/qemu-system-x86_64", "bin/busybox", "bin/kmod", "bin/cpio"),
+    "usr/libexec/bluetooth/bluetoothd",
+)
 DONE = "guest: status "
 
 INIT = """#!/bin/busybox sh
@@ -60,8 +67,19 @@ class Missing(Exception):
     """What is not here; the message says what to install."""
 
 
+def missing(environ: Mapping[str, str] = os.environ) -> str | None:
+    """What a guest would lack here; None where one can be made."""
+    try:
+        kernel_version(environ)
+        for path in PROGRAMS:
+            _program(_root(environ), path)
+    except Missing as what:
+        return str(what)
+    return None
+
+
 def run(command: list[str], environ: Mapping[str, str] = os.environ) -> int:
-    """Runs `command` in a guest, in this folder, as root; its status, 1 if the guest broke down."""
+    """Runs `command` in a guest, as root in this folder; its status, 1 if the guest broke down. Raises Missing."""
     root = _root(environ)
     qemu = _program(root, "usr/bin/qemu-system-x86_64")
     version = kernel_version(environ)
@@ -105,6 +123,8 @@ def _follow(guest: "subprocess.Popen[str]") -> int:
     """Shows what the guest prints; the status it ends with."""
     assert guest.stdout is not None
     status = 1
+    too_long = threading.Timer(LASTS_AT_MOST_S, guest.kill)
+    too_long.start()
     try:
         for line in guest.stdout:
             if line.startswith(DONE):
@@ -112,6 +132,7 @@ def _follow(guest: "subprocess.Popen[str]") -> int:
                 break
             print(f"  {line}", end="", flush=True)
     finally:
+        too_long.cancel()
         guest.kill()
         guest.wait()
     return status
