@@ -40,6 +40,13 @@ def search_page(desk: Desk) -> HTMLResponse:
     return desk.page("members/search.html", nav="members", asked="", found=None, total=_total(desk), stores={})
 
 
+@router.get("/members/search")
+def search_again(desk: Desk) -> Response:
+    """The search's address, opened without its form."""
+    require(desk.reader, Action.CARE)
+    return desk.back("/members", "/members")
+
+
 @router.post("/members/search")
 def search(desk: Desk, asked: Annotated[Words, Form()] = "") -> HTMLResponse:
     """Members matching a name, a card code or a phone's tail."""

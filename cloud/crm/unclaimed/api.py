@@ -14,9 +14,10 @@ router = APIRouter(prefix="/api/v1/unclaimed", tags=["unclaimed"], responses=PRO
 
 
 class Waiting(BaseModel):
-    """Readings nobody owns, newest first."""
+    """Readings nobody owns, newest first. `more` when older ones wait behind them."""
 
     readings: list[ReadingView]
+    more: bool
 
 
 class Claim(BaseModel):
@@ -36,8 +37,8 @@ class Done(BaseModel):
 def list_unclaimed(desk: Desk) -> Waiting:
     """Unclaimed readings of the stores in scope."""
     nobody = person_of(None, members_service.shown_date(desk.now))
-    ledger = service.waiting(desk.connection, desk.reader)
-    return Waiting(readings=[view(reading, nobody, desk.t) for reading in ledger])
+    found = service.waiting(desk.connection, desk.reader)
+    return Waiting(readings=[view(reading, nobody, desk.t) for reading in found.readings], more=found.more)
 
 
 @router.post("/claim")

@@ -17,14 +17,15 @@ from cloud.crm.web import Desk, Words
 
 router = APIRouter(include_in_schema=False)
 
-Chosen = Annotated[list[UUID], Form(max_length=service.MAX_AT_ONCE)]
+Chosen = Annotated[list[UUID], Form(default_factory=list, max_length=service.MAX_AT_ONCE)]
+"""None at all is possible in a form, and answered in the service's words."""
 
 
 @router.get("/unclaimed")
 def waiting(desk: Desk) -> HTMLResponse:
     """Readings of my stores that are nobody's yet, and those claimed lately."""
     require(desk.reader, Action.CARE)
-    ledger = service.waiting(desk.connection, desk.reader)
+    found = service.waiting(desk.connection, desk.reader)
     claimed = service.lately_claimed(desk.connection, desk.reader, desk.now)
     today = members_service.shown_date(desk.now)
     owners = members_service.rows_of(
@@ -35,7 +36,8 @@ def waiting(desk: Desk) -> HTMLResponse:
     return desk.page(
         "unclaimed/list.html",
         nav="unclaimed",
-        waiting=[view(reading, nobody, desk.t) for reading in ledger],
+        waiting=[view(reading, nobody, desk.t) for reading in found.readings],
+        more=found.more,
         claimed=[
             (
                 c,
@@ -47,16 +49,23 @@ def waiting(desk: Desk) -> HTMLResponse:
         ],
         names=names_of(desk.connection, desk.reader.chain_id, {c.by_staff for c in claimed if c.by_staff}),
         stores=stores_service.store_names(
-            desk.connection, desk.reader.chain_id, {reading.store_id for reading in ledger}
+            desk.connection, desk.reader.chain_id, {reading.store_id for reading in found.readings}
         ),
     )
+
+
+@router.get("/unclaimed/find")
+def find_again(desk: Desk) -> Response:
+    """The search's address, opened without its form: the choice begins again."""
+    require(desk.reader, Action.CARE)
+    return desk.back("/unclaimed", "/unclaimed")
 
 
 @router.post("/unclaimed/find")
 def find(desk: Desk, reading: Chosen, asked: Annotated[Words, Form()] = "") -> HTMLResponse:
     """Whose could the chosen readings be? Lists every match: choosing is a person's decision."""
-    found = members_service.search(desk.connection, desk.reader, asked, desk.now, page="search") if asked else None
     chosen = service.chosen(desk.connection, desk.reader, reading)
+    found = members_service.search(desk.connection, desk.reader, asked, desk.now, page="search") if asked else None
     nobody = person_of(None, members_service.shown_date(desk.now))
     people = found.people if found else []
     return desk.page(

@@ -22,9 +22,18 @@ from cloud.ledger.tables import attributions, readings
 from cloud.ledger.words import Refusal
 
 LIST_LIMIT = 100
+"""A screen of those that were measured last; more wait behind them, and the list says so."""
 UNDO_WITHIN = timedelta(days=2)
 """Claims listed for undoing; an older mistake is undone from the member's page."""
 MAX_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """The newest readings that are nobody's; `more` when older ones wait behind them."""
+
+    readings: list[LedgerReading]
+    more: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +45,11 @@ class Claimed:
     at: datetime
 
 
-def waiting(connection: Connection, reader: Reader) -> list[LedgerReading]:
+def waiting(connection: Connection, reader: Reader) -> Waiting:
     """Readings of the reader's stores that are nobody's, newest first."""
     require(reader, Action.CARE)
-    return store.unclaimed(connection, reader.chain_id, store_ids(connection, reader), LIST_LIMIT)
+    found = store.unclaimed(connection, reader.chain_id, store_ids(connection, reader), LIST_LIMIT + 1)
+    return Waiting(readings=found[:LIST_LIMIT], more=len(found) > LIST_LIMIT)
 
 
 def lately_claimed(connection: Connection, reader: Reader, now: datetime) -> list[Claimed]:
@@ -73,11 +83,7 @@ def claim(
     connection: Connection, reader: Reader, reading_ids: Sequence[UUID], member_id: UUID, now: datetime
 ) -> None:
     """Gives readings to a member, all or none. Both sides must be in the reader's scope."""
-    if not 0 < len(set(reading_ids)) <= MAX_AT_ONCE:
-        raise errors.unusable(
-            N_("No reading was chosen, or too many at once."),
-            N_("Choose one to fifty readings of the same person."),
-        )
+    _some_chosen(reading_ids)
     members_service.row_of(connection, reader, member_id)
     _must_see(connection, reader, set(reading_ids))
     audit.saw(connection, reader, member_id, "claim")
@@ -100,11 +106,20 @@ def undo(connection: Connection, reader: Reader, reading_id: UUID, now: datetime
 
 def chosen(connection: Connection, reader: Reader, reading_ids: Sequence[UUID]) -> list[LedgerReading]:
     """The readings somebody is about to claim; raises not_found, or a conflict when one has an owner by now."""
+    _some_chosen(reading_ids)
     found = list(_must_see(connection, reader, set(reading_ids)))
     for row in found:
         if row.member_id is not None:
             raise errors.refused(Refused(Refusal.ALREADY_CLAIMED, row.id))
     return found
+
+
+def _some_chosen(reading_ids: Sequence[UUID]) -> None:
+    if not 0 < len(set(reading_ids)) <= MAX_AT_ONCE:
+        raise errors.unusable(
+            N_("No reading was chosen, or too many at once."),
+            N_("Choose one to fifty readings of the same person."),
+        )
 
 
 def _must_see(connection: Connection, reader: Reader, reading_ids: set[UUID]) -> Sequence[LedgerReading]:

@@ -1,10 +1,11 @@
 """Unclaimed readings: given to a member, taken back, and never guessed."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from sqlalchemy import Engine, select
 
+from cloud.crm.unclaimed import service
 from cloud.ledger.tables import attributions, readings, work
 from gateway.lookup import tail_only
 from gateway.wire.messages import Visit
@@ -87,3 +88,33 @@ def test_a_members_reading_taken_in_another_store_is_on_their_page(as_, engine):
         )
     assert "612" in as_("clerk").get(f"/members/{id_of('张桂兰')}").text
     assert as_("other_store").get(f"/api/v1/members/{id_of('张桂兰')}/readings").status_code == 404
+
+
+def test_more_than_a_screen_of_readings_says_that_more_wait(as_, engine):
+    clerk = as_("clerk")
+    assert '<span class="count">2</span>' in clerk.get("/unclaimed").text
+    assert clerk.get("/api/v1/unclaimed").json()["more"] is False
+    with engine.begin() as connection:
+        for number in range(service.LIST_LIMIT):
+            at = datetime.now(UTC) - timedelta(minutes=number)
+            keep(
+                connection, "kang", "n01", None,
+                reading(f"crowd{number}", Kind.URIC_ACID, at, {"urate_umol_l": "401"}),
+            )  # fmt: skip
+    page = clerk.get("/unclaimed").text
+    assert f'<span class="count">{service.LIST_LIMIT}+</span>' in page
+    assert page.count('name="reading"') == 2 * service.LIST_LIMIT  # a box and a button each
+    assert clerk.get("/api/v1/unclaimed").json()["more"] is True
+
+
+def test_claiming_without_choosing_is_told_as_that(as_):
+    answer = as_("clerk").post("/unclaimed/find")
+    assert answer.status_code == 422
+    assert "没有选择读数" in answer.text
+
+
+def test_a_search_opened_again_by_its_address_leads_to_its_page(as_):
+    clerk = as_("clerk")
+    for address, page in (("/unclaimed/find", "/unclaimed"), ("/members/search", "/members")):
+        answer = clerk.get(address)
+        assert (answer.status_code, answer.headers["location"]) == (303, page)
