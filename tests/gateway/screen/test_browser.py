@@ -10,7 +10,7 @@ from gateway.wire.vocabulary import Kind
 from tests.gateway.readings import reading
 from tests.gateway.screen.browsing import COUNTER, NARROW, SIDEWAYS, SMALL_TARGETS, arrived, live, looking, scan
 from tests.gateway.screen.counter import SLOTS, Counter, Served
-from tests.gateway.screen.scenes import SCENES, TIGHT, TWO, sugar
+from tests.gateway.screen.scenes import SCENES, TIGHT, TWO, average, rest, sugar
 
 
 def test_a_customer_scans_measures_and_leaves(browser: Browser, served: Served):
@@ -192,6 +192,27 @@ def test_the_longest_values_and_a_full_row_of_tiles_fit(
         assert page.evaluate(SMALL_TARGETS) == []
         if size == COUNTER:
             assert page.evaluate("document.documentElement.scrollHeight") <= COUNTER[1]
+
+
+@pytest.mark.parametrize("size", [COUNTER, NARROW], ids=["counter", "narrow"])
+@pytest.mark.parametrize("scene", [average, rest], ids=["mean", "asked"])
+def test_a_giant_value_is_drawn_within_its_own_field(
+    browser: Browser, served: Served, scene, size: tuple[int, int]
+):
+    served.do(lambda: scene(served.counter))
+    with looking(browser, served, size=size, clocked=True) as page:
+        field, value = page.locator("#value .figure").bounding_box(), page.locator("#value .digits")
+        assert field is not None
+        below = {**field, "y": field["y"] + field["height"], "height": 30}
+        drawn = page.screenshot(clip=below)
+        value.evaluate("it => it.style.visibility = 'hidden'")
+        assert page.screenshot(clip=below) == drawn
+        words = page.locator("#value .meaning").bounding_box()
+        assert words is not None
+        value.evaluate("it => it.style.visibility = ''")
+        drawn = page.screenshot(clip=words)
+        value.evaluate("it => it.style.visibility = 'hidden'")
+        assert page.screenshot(clip=words) == drawn
 
 
 def test_the_screen_comes_back_by_itself_after_the_gateway_restarted(browser: Browser):
