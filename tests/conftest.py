@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine
 
 from cloud import db
@@ -16,8 +17,10 @@ _numbers = itertools.count(1)
 
 
 def pytest_configure() -> None:
-    """On a machine where libatomic had to be unpacked, Playwright's Node finds it."""
+    """On a machine where libatomic had to be unpacked, Playwright's Node finds it. No test is a matter of time."""
     debian.lend_libraries()
+    settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
