@@ -9,7 +9,8 @@ from uuid import UUID
 
 from gateway.clinical import words
 from gateway.counter import MEALS, Counter
-from gateway.wire.messages import Answer, Asked
+from gateway.whose import known
+from gateway.wire.messages import SOMEBODY_ELSE, VISITOR, Answer, Asked
 from gateway.wire.vocabulary import Kind
 
 
@@ -39,9 +40,12 @@ def answer(
             fits = words().symptoms.keys() >= set(said)
         case Asked.FIRST_AID:
             fits = len(said) == 1 and said[0] in {finding.rule.id for finding in judged.findings}
+        case Asked.WHOSE:
+            fits = known(counter.visit) and len(said) == 1 and said[0] in (VISITOR, SOMEBODY_ELSE)
+            said = (*said, counter.visit.code if counter.visit else "")
     if not fits:
         raise BadAnswer(what.value)
-    evidence = judged.reading.visit
+    evidence = counter.visit if what is Asked.WHOSE else judged.reading.visit
     return Answer(
         id=id,
         reading=reading_id,

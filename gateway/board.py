@@ -17,7 +17,7 @@ from gateway.conversation import Sighting
 from gateway.counter import Counter
 from gateway.lately import Lately
 from gateway.visits import Visits
-from gateway.wire.messages import Answer, Purpose, Reading, Visit
+from gateway.wire.messages import VISITOR, Answer, Asked, Purpose, Reading, Visit
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -133,7 +133,7 @@ class Board:
 
     def answered(self, answer: Answer) -> None:
         """What somebody said about a reading is safely on disk."""
-        self._lately.said(answer)
+        self._said(answer)
         if answer.visit is not None:
             self._visits.used(answer.slot, self._clock())
         self.changed()
@@ -179,7 +179,7 @@ class Board:
         for reading, saved_at, received in readings:
             self._show(replace(self._as_seen(reading, saved_at), received=received))
         for answer in answers:
-            self._lately.said(answer)
+            self._said(answer)
         self.changed()
 
     def expire(self) -> None:
@@ -296,6 +296,11 @@ class Board:
             self._last[seen.slot] = seen
         if seen.reading.visit is None:
             _keep(self._unlinked, seen.reading.id, seen, TILES_KEPT)
+
+    def _said(self, answer: Answer) -> None:
+        self._lately.said(answer)
+        if answer.what is Asked.WHOSE and VISITOR in answer.values:
+            self._unlinked.pop(answer.reading, None)  # claimed, here at the counter
 
     def _older_than_shown(self, seen: Seen) -> bool:
         """Whether it comes from the same meter's memory, before what is shown: meters differ in their order."""

@@ -3,9 +3,9 @@
 Pure: the readings of a visit, the answers given and the time in, a picture out; nothing is remembered between two
 calls. What a value means and which rules fire is `gateway.clinical`'s, the words are `gateway.screen`'s.
 
-A reading belongs to the visit in its evidence, if it was taken inside it. One that was taken without a visit, or
-just before one was opened, is nobody's: it is asked about on its own and never compared with another, for nobody
-can say that it is the same person's.
+A reading is the visitor's where the clocks leave no doubt, or where staff said so (`gateway.whose`). Any other is
+nobody's: it is asked about on its own and never compared with another, for nobody can say that it is the same
+person's.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,6 +33,7 @@ from gateway.clinical import (
     signed,
     words,
 )
+from gateway.whose import Said, certainly, may_be, moment
 from gateway.wire.messages import Answer, Asked, Reading, TimeQuality, Visit
 from gateway.wire.vocabulary import MEAL_LABELS, Kind
 from gateway.wire.vocabulary import Meal as MealWord
@@ -60,6 +61,13 @@ class Meal:
 
     reading_id: UUID
     choices: tuple[Choice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whose:
+    """Did the visitor measure this? The clocks leave it open."""
+
+    reading_id: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,15 +100,16 @@ class Third:
     reading_id: UUID  # the second
 
 
-Question: TypeAlias = Meal | Symptoms | Rest | MeasureAgain | Third
+Question: TypeAlias = Whose | Meal | Symptoms | Rest | MeasureAgain | Third
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A reading with what is known of it: the meal and the symptoms somebody stated, its verdicts by quantity and
-    the rules it fires, the gravest first. `symptoms` None: nobody has asked."""
+    """A reading with what is known of it: whether it is the visitor's, the meal and the symptoms somebody stated,
+    its verdicts by quantity and the rules it fires, the gravest first. `symptoms` None: nobody has asked."""
 
     reading: Reading
+    visitors: bool
     meal: MealWord
     symptoms: frozenset[str] | None
     verdicts: Mapping[str, Verdict]
@@ -155,15 +164,15 @@ def at_counter(
     """The picture of `slot`, whose open visit is `visit`. `readings` are those of its meters and `answers` any
     given about them, both in the order they came; those of other visits are passed over. `profile` is the
     guideline that says how many of three pressures are averaged (None: the default)."""
+    said = Said(answers)
     own, loose = [], []
     for reading in alarming(readings):
-        if visit is not None and of_visit(reading, visit):
+        if visit is not None and _visitors(reading, visit, said):
             own.append(reading)
         elif _nobodys(reading, visit, now):
             loose.append(reading)
-    said = _Said(answers)
-    here = _cases(sorted(own, key=moment), said, rules)
-    alone = [case for reading in loose for case in _cases([reading], said, rules)]
+    here = _cases(sorted(own, key=moment), said, rules, visitors=True)
+    alone = [case for reading in loose for case in _cases([reading], said, rules, visitors=False)]
     newest = sorted({case.reading.kind: case for case in here}.values(), key=lambda case: case.at)
     first_aid = _first_aid([*newest, *alone], said, {case.reading.id for case in alone})
     pressures = [case.reading for case in here if case.reading.kind is Kind.BLOOD_PRESSURE]
@@ -171,9 +180,8 @@ def at_counter(
     asked: Question | None = _symptoms(reversed([*alone, *newest]))
     if asked is None and (first_aid is None or first_aid.put_away):
         # Whoever is needed for an emergency is asked nothing that can wait.
-        # Nobody's glucose may be this visitor's, who scanned a card late; a minute later it is no longer asked.
-        near = [case for case in alone if visit is None or now - case.at < NOBODYS_MEAL_FOR]
-        asked = _meal(reversed([*near, *here])) or repeat
+        near = [case for case in alone if visit is None or _unasked(case.reading, visit, said, now)]
+        asked = _whose(reversed(alone), visit, said) or _meal(reversed([*near, *here])) or repeat
     return Counter(
         slot=slot,
         visit=visit,
@@ -199,11 +207,6 @@ def rules_here(rules: Iterable[Rule], *, production: bool) -> tuple[Rule, ...]:
     )
 
 
-def moment(reading: Reading) -> datetime:
-    """When it was taken, as far as anybody can say: where no clock is to be believed, when it arrived."""
-    return reading.time.received if reading.time.quality is TimeQuality.UNTRUSTED else reading.time.at
-
-
 def alarming(readings: Iterable[Reading]) -> list[Reading]:
     """Those that can mean anything now. A meter without a clock may hand over its whole memory: of such a
     conversation only the newest of a kind counts, as in the cloud."""
@@ -222,32 +225,18 @@ def alarming(readings: Iterable[Reading]) -> list[Reading]:
     return kept
 
 
-def of_visit(reading: Reading, visit: Visit) -> bool:
-    """Whether a reading is certainly the visitor's: of this visit by its evidence, and taken inside it."""
-    evidence = reading.visit
-    earliest = moment(reading) - timedelta(seconds=reading.time.early_s)
-    return evidence is not None and evidence.id == visit.id and earliest >= visit.opened
-
-
 # --- whose readings, and what is known of them -----------------------------------------------------------------
 
 
-class _Said:
-    """The last answer to each question about each reading."""
+def _visitors(reading: Reading, visit: Visit, said: Said) -> bool:
+    """Whether it is the visitor's: what staff said counts for more than the clocks."""
+    stated = said.visitors(reading.id, visit)
+    return certainly(reading, visit) if stated is None else stated
 
-    def __init__(self, answers: Iterable[Answer]) -> None:
-        self._last = {(answer.reading, answer.what): answer.values for answer in answers}
 
-    def meal(self, reading: Reading) -> MealWord:
-        said = self._last.get((reading.id, Asked.MEAL))
-        return MealWord(said[0]) if said and said[0] in MEAL_LABELS else reading.meal
-
-    def symptoms(self, reading: Reading) -> frozenset[str] | None:
-        said = self._last.get((reading.id, Asked.SYMPTOMS))
-        return None if said is None else frozenset(said)
-
-    def put_away(self, reading: Reading, rule: Rule) -> bool:
-        return rule.id in self._last.get((reading.id, Asked.FIRST_AID), ())
+def _unasked(reading: Reading, visit: Visit, said: Said, now: datetime) -> bool:
+    """Whether nobody's reading may still be this visitor's."""
+    return said.visitors(reading.id, visit) is None and now - moment(reading) < NOBODYS_MEAL_FOR
 
 
 def _nobodys(reading: Reading, visit: Visit | None, now: datetime) -> bool:
@@ -276,7 +265,7 @@ class _Case:
         return moment(self.reading)
 
 
-def _cases(readings: Sequence[Reading], said: _Said, rules: Sequence[Rule]) -> list[_Case]:
+def _cases(readings: Sequence[Reading], said: Said, rules: Sequence[Rule], *, visitors: bool) -> list[_Case]:
     """Each by itself and by what the same person measured before it, the oldest first.
 
     Judged as somebody nobody knows: no age, no conditions, no history but this visit's.
@@ -284,20 +273,27 @@ def _cases(readings: Sequence[Reading], said: _Said, rules: Sequence[Rule]) -> l
     cases: list[_Case] = []
     past: list[Measurement] = []
     for reading in readings:
-        meal, symptoms = said.meal(reading), said.symptoms(reading)
-        measured = _measurement(reading, meal, symptoms)
+        meal, symptoms = _stated_meal(reading, said), said.values(reading.id, Asked.SYMPTOMS)
+        felt = None if symptoms is None else frozenset(symptoms)
+        measured = _measurement(reading, meal, felt)
         known = facts(measured, None, past)
         of_kind = [rule for rule in rules if rule.kind is reading.kind]
         judged = Judged(
             reading=reading,
+            visitors=visitors,
             meal=meal,
-            symptoms=symptoms,
+            symptoms=felt,
             verdicts={name: interpret(reading.kind, name, value, meal) for name, value in measured.values.items()},
             findings=tuple(judge(of_kind, known)),
         )
         cases.append(_Case(judged, known, of_kind))
         past.append(measured)
     return cases
+
+
+def _stated_meal(reading: Reading, said: Said) -> MealWord:
+    stated = said.values(reading.id, Asked.MEAL)
+    return MealWord(stated[0]) if stated and stated[0] in MEAL_LABELS else reading.meal
 
 
 def _measurement(reading: Reading, meal: MealWord, symptoms: frozenset[str] | None) -> Measurement:
@@ -342,6 +338,14 @@ def _symptoms(cases: Iterable[_Case]) -> Symptoms | None:
     return None
 
 
+def _whose(cases: Iterable[_Case], visit: Visit | None, said: Said) -> Whose | None:
+    for case in cases:
+        reading = case.reading
+        if visit is not None and said.visitors(reading.id, visit) is None and may_be(reading, visit):
+            return Whose(reading_id=reading.id)
+    return None
+
+
 def _meal(cases: Iterable[_Case]) -> Meal | None:
     for case in cases:
         if case.reading.kind is Kind.GLUCOSE and case.judged.meal is MealWord.UNKNOWN:
@@ -350,7 +354,7 @@ def _meal(cases: Iterable[_Case]) -> Meal | None:
     return None
 
 
-def _first_aid(cases: Iterable[_Case], said: _Said, alone: set[UUID]) -> FirstAid | None:
+def _first_aid(cases: Iterable[_Case], said: Said, alone: set[UUID]) -> FirstAid | None:
     """The card of the gravest emergency. In a visit a better value takes a card away; nobody's reading takes away
     nobody else's, only staff do."""
     cards = []
@@ -359,7 +363,7 @@ def _first_aid(cases: Iterable[_Case], said: _Said, alone: set[UUID]) -> FirstAi
         rule = findings[0].rule if findings else None
         if rule is None or rule.severity is not Severity.EMERGENCY or rule.protocol is None:
             continue
-        put_away = said.put_away(case.reading, rule)
+        put_away = rule.id in (said.values(case.reading.id, Asked.FIRST_AID) or ())
         if not (put_away and case.reading.id in alone):
             cards.append(
                 FirstAid(

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from gateway.clinical import Rule
-from gateway.counter import NOBODYS_FOR, Counter, alarming, at_counter, moment
+from gateway.counter import NOBODYS_FOR, Counter, alarming, at_counter
+from gateway.whose import moment
 from gateway.wire.messages import Answer, Reading, Visit
 
 READINGS_KEPT = 32

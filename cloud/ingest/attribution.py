@@ -13,6 +13,8 @@ Pure. Finding the evidence (members with this code, the meter's owner) is `intak
                                                                    owner and the visitor are the same person
     control solution, or a value that cannot be true               nobody, never
 
+What staff answer at the dock about a doubtful one is a claim like any other (`cloud.ledger.changes.answer_whose`).
+
 A wrong link is worse than none: an unclaimed reading is one click away from its owner, a wrong one sits in
 somebody's record. So every doubt ends at nobody, with the doubt written down.
 """

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from cloud.ledger import changes
 from cloud.ledger.tables import answers
-from gateway.wire.messages import Answer, Asked
+from gateway.wire.messages import VISITOR, Answer, Asked
 from gateway.wire.vocabulary import Meal
 
 
@@ -82,15 +82,11 @@ def about(connection: Connection, chain_id: str, reading_ids: Collection[UUID]) 
 def apply(connection: Connection, chain_id: str, said: Iterable[Said], now: datetime) -> bool:
     """Does what waiting answers ask for, once; returns whether a reading changed. The readings are under lock.
 
-    A meal is corrected as staff do it in the CRM, unless they have done so: whoever asked again knew more.
-    Symptoms change no reading; rules take them from here.
+    A meal is corrected and a reading claimed as staff do it in the CRM, unless they have done so: whoever asked
+    again knew more. Symptoms change no reading; rules take them from here.
     """
     waiting = [one for one in said if one.waits]
-    changed = [
-        changes.answer_meal(connection, chain_id, one.reading_id, Meal(one.values[0]), one.id, one.at)
-        for one in waiting
-        if one.what == Asked.MEAL
-    ]
+    changed = [_apply(connection, chain_id, one) for one in waiting]
     if waiting:
         connection.execute(
             update(answers)
@@ -98,6 +94,16 @@ def apply(connection: Connection, chain_id: str, said: Iterable[Said], now: date
             .values(applied_at=now.astimezone(UTC))
         )
     return any(changed)
+
+
+def _apply(connection: Connection, chain_id: str, one: Said) -> bool:
+    match one.what, one.values:
+        case Asked.MEAL, (meal,):
+            return changes.answer_meal(connection, chain_id, one.reading_id, Meal(meal), one.id, one.at)
+        case Asked.WHOSE, (word, code):
+            theirs = word == VISITOR
+            return changes.answer_whose(connection, chain_id, one.reading_id, code, one.at, theirs=theirs)
+    return False
 
 
 def waiting(connection: Connection) -> int:

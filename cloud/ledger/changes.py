@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, exists, insert, select, update
 
 from cloud import live
+from cloud.crm.devices import registry as meters
 from cloud.crm.members import directory
 from cloud.ledger.store import enqueue
 from cloud.ledger.tables import attributions, meal_corrections, readings
@@ -79,6 +80,38 @@ def undo(connection: Connection, chain_id: str, reading_id: UUID, by_staff: UUID
         raise Refused(Refusal.NOT_CLAIMED, reading_id)
     attribute(connection, chain_id, reading_id, None, how=How.UNDO, why="staff", by_staff=by_staff, at=at)
     _tell(connection, chain_id, [row], {row.member_id}, what="claim")
+
+
+def answer_whose(
+    connection: Connection, chain_id: str, reading_id: UUID, code: str, at: datetime, *, theirs: bool
+) -> bool:
+    """The same, said at the dock of whoever has this card `code`; returns whether it changed anything.
+
+    `assess` calls it, and judges anew itself. Nothing changes where staff have decided in the CRM, where the card
+    is nobody's or several members', or where the meter is somebody else's own.
+    """
+    (row,) = _lock(connection, chain_id, [reading_id])
+    if row.purpose != Purpose.PATIENT or row.quality == Quality.REJECTED:
+        return False
+    visitors = directory.by_code(connection, chain_id, {code}).get(code, ())
+    decided = history(connection, chain_id, reading_id)
+    if len(visitors) != 1 or any(one.by_staff is not None for one in decided):
+        return False
+    (visitor,) = visitors
+    if theirs and row.member_id is None and _owner_of_meter(connection, chain_id, row) in (None, visitor):
+        owner, how = visitor, How.DOCK
+    elif not theirs and row.member_id == visitor and decided and decided[-1].how in (How.VISIT, How.DOCK):
+        owner, how = None, How.UNDO
+    else:
+        return False
+    attribute(connection, chain_id, reading_id, owner, how=how, why="dock", by_staff=None, at=at)
+    _tell(connection, chain_id, [row], {visitor}, what="claim", readers=(Reader.PROJECT,))
+    return True
+
+
+def _owner_of_meter(connection: Connection, chain_id: str, row: _AnyRow) -> UUID | None:
+    known = meters.known(connection, chain_id, {row.device_key}).get(row.device_key)
+    return None if known is None else known.owner_member_id
 
 
 def correct_meal(
@@ -226,7 +259,7 @@ _KEEP_FIRST = insert(attributions).from_select(
 def _lock(connection: Connection, chain_id: str, reading_ids: Collection[UUID]) -> Sequence[_AnyRow]:
     # In id order, so that two people claiming overlapping readings wait for each other instead of deadlocking.
     r = readings.c
-    columns = (r.id, r.store_id, r.kind, r.purpose, r.quality, r.meal, r.member_id)
+    columns = (r.id, r.store_id, r.device_key, r.kind, r.purpose, r.quality, r.meal, r.member_id)
     rows = connection.execute(
         select(*columns).where(r.chain_id == chain_id, r.id.in_(reading_ids)).order_by(r.id).with_for_update()
     ).all()

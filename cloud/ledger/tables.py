@@ -61,7 +61,7 @@ attributions = Table(
     Column("chain_id", Text, nullable=False),
     Column("reading_id", Uuid, nullable=False),
     Column("member_id", Uuid),  # null: nobody (an undo, or never decided)
-    Column("how", Text, nullable=False),  # visit, owner, claim, undo
+    Column("how", Text, nullable=False),  # visit, owner, claim, dock, undo
     Column("why", Text, nullable=False, server_default=""),  # the evidence, in one machine word
     Column("by_staff", Uuid),  # null: the system
     Column("at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
@@ -96,7 +96,7 @@ answers = Table(
     Column("store_id", Text, nullable=False),
     Column("gateway_id", Text, nullable=False),
     Column("reading_id", Uuid, nullable=False),
-    Column("what", Text, nullable=False),  # meal, symptoms, first_aid
+    Column("what", Text, nullable=False),  # meal, symptoms, first_aid, whose
     Column("body", JSON, nullable=False),  # the wire Answer, to the letter as it came
     Column("stored_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
     Column("applied_at", DateTime(timezone=True)),  # null: its reading is not here yet

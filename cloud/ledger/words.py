@@ -21,6 +21,7 @@ class How(StrEnum):
     VISIT = "visit"  # taken inside an open visit
     OWNER = "owner"  # taken with the member's own meter
     CLAIM = "claim"  # staff said so
+    DOCK = "dock"  # staff said so at the dock, with the customer before them
     UNDO = "undo"  # staff took it back; it is nobody's again
     UNDECIDED = "undecided"  # there was evidence, and `why` says what was wrong with it
 

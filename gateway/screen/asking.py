@@ -22,12 +22,12 @@ from gateway.counter import (
     Rest,
     Symptoms,
     Third,
-    moment,
-    of_visit,
+    Whose,
 )
 from gateway.screen.values import Figure, figures, pressure, taken
 from gateway.screen.wording import Wording
-from gateway.wire.messages import Reading
+from gateway.whose import known, moment
+from gateway.wire.messages import SOMEBODY_ELSE, VISITOR, Reading
 from gateway.wire.vocabulary import QUANTITIES, Kind
 from gateway.wire.vocabulary import Meal as MealWord
 
@@ -121,6 +121,18 @@ def ask(counter: Counter, shown: UUID | None, now: datetime, wording: Wording) -
     """The one open question of this slot, whose screen shows the reading `shown`."""
     _ = wording.say
     match counter.asked:
+        case Whose() as whose:
+            return Choose(
+                panel="whose",
+                reading=whose.reading_id,
+                title=_("Did this customer measure it?"),
+                detail=_("The times alone leave it open."),
+                about=_what_and_when(whose, counter, now, wording),
+                buttons=(
+                    Button(code=VISITOR, words=_("Yes")),
+                    Button(code=SOMEBODY_ELSE, words=_("Somebody else")),
+                ),
+            )
         case Meal() as meal:
             return Choose(
                 panel="meal",
@@ -165,14 +177,7 @@ def ask(counter: Counter, shown: UUID | None, now: datetime, wording: Wording) -
 
 def pressures(counter: Counter, now: datetime, wording: Wording) -> tuple[Row, ...]:
     """The blood pressures of this visit so far, oldest first; nothing while there is only one."""
-    visit = counter.visit
-    if visit is None:
-        return ()
-    several = [
-        one.reading
-        for one in counter.readings
-        if one.reading.kind is Kind.BLOOD_PRESSURE and of_visit(one.reading, visit)
-    ]
+    several = [one.reading for one in counter.readings if one.reading.kind is Kind.BLOOD_PRESSURE and one.visitors]
     if len(several) < 2:
         return ()
     meant = _meant(several, counter.average)
@@ -242,6 +247,14 @@ def amending(judged: Judged, wording: Wording) -> tuple[Button, ...]:
     return tuple(Button(code=meal.value, words=wording.meal(meal)) for meal in MEALS if meal is not judged.meal)
 
 
+def disowning(judged: Judged, counter: Counter, wording: Wording) -> tuple[Button, ...]:
+    """To say that a value that counts as the visitor's is not theirs: of somebody they brought along, say."""
+    _ = wording.say
+    if not judged.visitors or not known(counter.visit):
+        return ()
+    return (Button(code=SOMEBODY_ELSE, words=_("Not this customer's")),)
+
+
 def urged(judged: Judged, wording: Wording) -> str:
     """What the gravest rule that a reading fires says is to be done, where it is urgent."""
     if not judged.findings or judged.findings[0].rule.severity < Severity.URGENT:
@@ -259,10 +272,14 @@ def _about(
     if question.reading_id == shown:
         return ""
     _ = wording.say
+    about = next(one for one in counter.readings if one.reading.id == question.reading_id)
+    words = _what_and_when(question, counter, now, wording)
+    return words if about.visitors else f"{words} · {_('No visit open')}"
+
+
+def _what_and_when(question: Whose | Meal | Symptoms, counter: Counter, now: datetime, wording: Wording) -> str:
     about = next(one.reading for one in counter.readings if one.reading.id == question.reading_id)
-    words = f"{wording.kind(about.kind)} {wording.moment(moment(about), now)}"
-    known = counter.visit is not None and of_visit(about, counter.visit)
-    return words if known else f"{words} · {_('No visit open')}"
+    return f"{wording.kind(about.kind)} {wording.moment(moment(about), now)}"
 
 
 def _buttons(question: Meal | Symptoms, wording: Wording) -> tuple[Button, ...]:

@@ -6,7 +6,7 @@ Nothing on it says who was measured. The values are those of the screen (`values
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.counter import Counter, Judged, of_visit
+from gateway.counter import Counter, Judged
 from gateway.screen.asking import averaged, urged
 from gateway.screen.values import Figure, figures, taken
 from gateway.screen.wording import Wording
@@ -47,7 +47,7 @@ def slip(counter: Counter, now: datetime, wording: Wording) -> Slip | None:
     if visit is None:
         return None
     # Also on the counter may lie what was measured before the visit was opened: it may be somebody else's.
-    own = [one for one in counter.readings if of_visit(one.reading, visit)]
+    own = [one for one in counter.readings if one.visitors]
     if not own:
         return None
     results = [_result(one, now, wording) for one in own[-RESULTS_KEPT:]]

@@ -20,6 +20,7 @@ from gateway.screen.asking import (
     ask,
     averaged,
     card,
+    disowning,
     pressures,
     stated,
     urged,
@@ -77,6 +78,7 @@ class View:
 
     value: Value | None
     amend: tuple[Button, ...]
+    disown: tuple[Button, ...]
     stated: str
     urged: str
     rows: tuple[Row, ...]
@@ -97,11 +99,15 @@ def view(snapshot: Snapshot, counter: Counter, who: Who, wording: Wording) -> Vi
     now, last = snapshot.now, snapshot.last
     judged = None if last is None else next((j for j in counter.readings if j.reading.id == last.reading.id), None)
     # Values go from the shared screen after a minute, and what was made of them goes with them.
-    measured = last is not None and last.reading.kind is Kind.BLOOD_PRESSURE and last.reading.visit is not None
+    visitors = judged is not None and judged.visitors
+    measured = visitors and last is not None and last.reading.kind is Kind.BLOOD_PRESSURE
     rows = pressures(counter, now, wording) if measured else ()
     return View(
-        value=None if last is None else value(last, now, wording, meal=judged.meal if judged else None),
+        value=None
+        if last is None
+        else value(last, now, wording, meal=judged.meal if judged else None, visitors=visitors),
         amend=amending(judged, wording) if judged else (),
+        disown=disowning(judged, counter, wording) if judged else (),
         stated=stated(judged, wording) if judged else "",
         urged=urged(judged, wording) if judged else "",
         rows=rows,

@@ -19,7 +19,9 @@ import msgspec
 from gateway.wire.messages import (
     MAX_BATCH_BYTES,
     MAX_BATCH_READINGS,
+    SOMEBODY_ELSE,
     VERSION,
+    VISITOR,
     WITH_ANSWERS,
     Answer,
     Ask,
@@ -195,6 +197,8 @@ def decode_answer(payload: bytes) -> Answer:
         raise Undecodable("malformed", "an answer is a few short codes")
     if answer.what is Asked.MEAL and not (len(answer.values) == 1 and answer.values[0] in _MEALS):
         raise Undecodable("malformed", "a meal is one word that says when")
+    if answer.what is Asked.WHOSE and not (len(answer.values) == 2 and answer.values[0] in _WHOSE):
+        raise Undecodable("malformed", "whose it is takes one word and a code")
     return answer
 
 
@@ -295,6 +299,7 @@ def _decode(decoder: msgspec.json.Decoder[Any], payload: bytes) -> Any:
 
 
 _MEALS = frozenset(Meal) - {Meal.UNKNOWN}
+_WHOSE = frozenset((VISITOR, SOMEBODY_ELSE))
 _MAY_CARRY = {kind: frozenset(info.quantities) for kind, info in KINDS.items()}
 _MUST_CARRY = {kind: frozenset(info.required) for kind, info in KINDS.items()}
 

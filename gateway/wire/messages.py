@@ -132,6 +132,13 @@ class Asked(StrEnum):
     MEAL = "meal"  # values: one word of `Meal`
     SYMPTOMS = "symptoms"  # values: symptom codes of the clinical rules; none of them: none
     FIRST_AID = "first_aid"  # values: the rule whose card staff have read and put away
+    WHOSE = "whose"  # values: VISITOR or SOMEBODY_ELSE, and the code of the visit that is meant
+
+
+VISITOR = "visitor"
+"""Answer to WHOSE: whoever stands there measured it. Evidence from a person where clocks leave a doubt."""
+SOMEBODY_ELSE = "somebody_else"
+"""Answer to WHOSE: not the visitor, also where the clocks say so."""
 
 
 class Answer(Message, frozen=True, kw_only=True):

@@ -56,6 +56,13 @@ def meal(counter: Counter) -> None:
     sugar(counter, "8.4")
 
 
+def whose(counter: Counter) -> None:
+    """A meter with a clock of whole minutes: it may have been measured before the card was scanned."""
+    opened(counter)
+    at = counter.now + timedelta(seconds=20)
+    sugar(counter, "8.4", time=TakenAt(at=at, quality=TimeQuality.DEVICE, received=at, early_s=60.0))
+
+
 def rest(counter: Counter) -> None:
     opened(counter)
     pressure(counter, 152, 96)
@@ -176,6 +183,7 @@ def driver_of(transport: str, doubts: frozenset[Doubt], sets_clock: bool) -> Dri
 SCENES: dict[str, tuple[str, Scene]] = {
     "waiting": ("/dock", nobody),
     "phone": ("/dock", by_phone),
+    "whose": ("/dock", whose),
     "meal": ("/dock", meal),
     "rest": ("/dock", rest),
     "second": ("/dock", second),

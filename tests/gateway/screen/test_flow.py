@@ -55,6 +55,27 @@ def test_a_meal_touched_by_mistake_is_corrected(browser: Browser, served: Served
     assert [answer.values for answer in counter.answers] == [("random",), ("fasting",)]
 
 
+def test_a_doubtful_reading_is_given_to_the_visitor_in_one_touch_and_taken_back(browser: Browser, served: Served):
+    counter = served.counter
+    with looking(browser, served) as page:
+        scan(page, "M0001042")
+        expect(page.locator("#visitor")).to_be_visible()
+        measured = served.do(lambda: sugar(counter, "8.4", visit=None))
+        expect(page.locator("#ask h2")).to_have_text("是这位顾客测的吗？")
+        expect(page.locator(".fate")).to_contain_text("未关联会员")
+        page.locator("#choice-visitor").click()
+        expect(page.locator("#ask h2")).to_have_text("这次血糖是什么时候测的？")
+        expect(page.locator(".fate")).not_to_contain_text("未关联会员")
+        page.locator("#choice-fasting").click()
+        page.locator("#amend summary").click()
+        page.locator("#amend-somebody_else").click()
+        expect(page.locator(".fate")).to_contain_text("未关联会员")
+        expect(page.locator("#ask")).to_have_count(0)
+    first, _, last = counter.answers
+    assert {first.reading, last.reading} == {measured.id}
+    assert (first.values, last.values) == (("visitor", "M0001042"), ("somebody_else", "M0001042"))
+
+
 def test_a_high_pressure_rests_is_measured_again_a_third_time_and_averaged(browser: Browser, served: Served):
     counter = served.counter
     served.do(lambda: rest(counter))

@@ -87,7 +87,8 @@ MEAL = Answer(
 )
 NONE_OF_THESE = Answer(id=ID, reading=ID, what=Asked.SYMPTOMS, at=NOON, slot="counter-1")
 CARD = Answer(id=ID, reading=ID, what=Asked.FIRST_AID, values=("GL-002",), at=NOON, slot="counter-1")
-ANSWERS = (MEAL, NONE_OF_THESE, CARD)
+THEIRS = Answer(id=ID, reading=ID, what=Asked.WHOSE, values=("visitor", "M000001"), at=NOON, slot="counter-1")
+ANSWERS = (MEAL, NONE_OF_THESE, CARD, THEIRS)
 MESSAGES = {
     "batch": Batch(id=ID, gateway="gw-n01-1", sent=NOON, readings=(FULL, HIGH)),
     "receipt": Receipt(batch=ID, outcome=Outcome.ACCEPTED, stored=1, known=1),
@@ -145,8 +146,8 @@ def test_one_bad_answer_does_not_sink_the_others() -> None:
     batch = json.loads((GOLDEN / "v2_batch.json").read_bytes())
     batch["answers"][1]["what"] = "horoscope"
     envelope, readings = codec.decode_batch(json.dumps(batch).encode())
-    good, bad, also_good = codec.decode_answers(envelope)
-    assert (readings, good, also_good) == ([FULL, HIGH], MEAL, CARD)
+    good, bad, *also_good = codec.decode_answers(envelope)
+    assert (readings, good, also_good) == ([FULL, HIGH], MEAL, [CARD, THEIRS])
     assert isinstance(bad, Undecodable)
     apart, _ = codec.decode_batch(codec.with_only(envelope, answers=[envelope.answers[1]]))
     assert (apart.readings, len(apart.answers)) == ([], 1)
@@ -161,6 +162,8 @@ def test_one_bad_answer_does_not_sink_the_others() -> None:
         ({"values": []}, "malformed"),
         ({"values": ["x" * 65]}, "malformed"),
         ({"what": "symptoms", "values": ["vomiting"] * 65}, "malformed"),
+        ({"what": "whose", "values": ["visitor"]}, "malformed"),
+        ({"what": "whose", "values": ["perhaps", "M000001"]}, "malformed"),
         ({"staff": "a\u0000b"}, "malformed"),
         ({"at": "2026-11-21T12:00:00"}, "naive_time"),
     ],
