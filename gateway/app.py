@@ -6,12 +6,9 @@ a growing pause while the others go on, but for the outbox: without it nothing m
 
 import asyncio
 import logging
-import os
-import signal
 import socket
-import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from uuid import uuid4
@@ -20,7 +17,7 @@ import uvicorn
 
 from gateway import health, uplink
 from gateway.board import Board
-from gateway.buffer.outbox import HeldState, Limits, Outbox, OutboxFull, OutboxInUse, OutboxTooNew
+from gateway.buffer.outbox import HeldState, Outbox, OutboxFull
 from gateway.clinical import library
 from gateway.config import Config, VirtualSettings
 from gateway.counter import rules_here
@@ -29,6 +26,7 @@ from gateway.drivers import NotADriver, known_drivers, recognise
 from gateway.lines import lines_of
 from gateway.logged import failing
 from gateway.lookup import LookUps
+from gateway.machine import CannotStart, OutboxFailed, listen, opened, stopped_by_signals, tell_systemd
 from gateway.meters import Meters
 from gateway.rejournal import finish_interrupted
 from gateway.screen.app import Dock, create_app
@@ -57,18 +55,9 @@ FINISHED_WITHIN_S = 10.0
 """Reading the journal takes milliseconds; what is longer than this must not keep customers waiting."""
 FINISH_EVERY_S = 300.0
 """What a lost line left unread is read while the customer may still be in the shop."""
-MB = 1024 * 1024
 SCREEN_STOPS_WITHIN_S = 1
 RESTORED = 50
 """Readings looked at after a restart: more than the screen can show, and one small query."""
-
-
-class CannotStart(RuntimeError):
-    """Something outside the settings file is in the way; the message says what and what to do."""
-
-
-class OutboxFailed(RuntimeError):
-    """The disk under the outbox fails. Nothing may be read from a meter that cannot be kept: the gateway stops."""
 
 
 async def run(config: Config, *, stop: asyncio.Event | None = None) -> None:
@@ -76,7 +65,7 @@ async def run(config: Config, *, stop: asyncio.Event | None = None) -> None:
     stop = stop or asyncio.Event()
     listener = listen(config.screen.host, config.screen.port)
     try:
-        with _stopped_by_signals(stop):
+        with stopped_by_signals(stop):
             async with opened(config) as outbox:
                 await Gateway(config, outbox, listener).run(stop)
     finally:
@@ -133,11 +122,11 @@ class Gateway:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._keep_running(*part)) for part in parts]
                 tasks.append(group.create_task(self._keep_house()))
-                _tell_systemd("READY=1")
+                tell_systemd("READY=1")
                 log.info("gateway.started name=%s version=%s", self._config.gateway, health.software())
                 await stop.wait()
                 log.info("gateway.stopping")
-                _tell_systemd("STOPPING=1")
+                tell_systemd("STOPPING=1")
                 self.board.close()
                 for task in tasks:
                     task.cancel()
@@ -261,7 +250,7 @@ class Gateway:
                 self._clock_trusted = self._ask_clock()
             if tick % HEARTBEAT_TICKS == 0:
                 self.board.changed()
-                _tell_systemd("WATCHDOG=1")
+                tell_systemd("WATCHDOG=1")
             if tick % HOUSEKEEPING_TICKS == 0:
                 await self._housekeep()
             tick += 1
@@ -341,71 +330,3 @@ class _ScreenServer(uvicorn.Server):
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-@asynccontextmanager
-async def opened(config: Config) -> AsyncIterator[Outbox]:
-    """The outbox of these settings; raises CannotStart or OutboxFailed."""
-    try:
-        outbox = await Outbox.open(
-            config.data_directory,
-            gateway=config.gateway,
-            limits=Limits(
-                max_bytes=config.outbox.max_mb * MB,
-                journal_max_bytes=config.outbox.journal_max_mb * MB,
-                reserve_free_bytes=config.outbox.keep_free_mb * MB,
-            ),
-        )
-    except (OutboxInUse, OutboxTooNew) as error:
-        raise CannotStart(str(error)) from None
-    except OSError as error:
-        raise CannotStart(
-            f"the data directory {config.data_directory} cannot be used ({error.strerror}); "
-            "make it writable for this user, or change gateway.data_directory"
-        ) from None
-    except sqlite3.Error as error:
-        raise OutboxFailed(f"the disk under {config.data_directory} fails ({error}); replace the card") from None
-    try:
-        yield outbox
-    finally:
-        await outbox.close()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """The screen's socket, taken before anything else so that a second gateway gets no further than here."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(64)
-    except OSError as error:
-        listener.close()
-        raise CannotStart(
-            f"the dock screen cannot listen on {host}:{port} ({error.strerror}); "
-            "is another gateway running? Else change screen.port"
-        ) from None
-    return listener
-
-
-@contextmanager
-def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for one in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(one, stop.set)
-    try:
-        yield
-    finally:
-        for one in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(one)
-
-
-def _tell_systemd(message: str) -> None:
-    """sd_notify(3) in six lines; does nothing where systemd is not listening."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line, suppress(OSError):
-        line.sendto(message.encode(), address)

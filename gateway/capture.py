@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 
 from gateway import health
-from gateway.app import CannotStart, opened
 from gateway.board import Board
 from gateway.config import Config
 from gateway.conversation import Arrived, Context, ConversationError, Driver, Lost, Sighting, Talk
 from gateway.docking import Docking
 from gateway.drivers import NotADriver, known_drivers, recognise
 from gateway.lines import lines_of
+from gateway.machine import CannotStart, opened
 from gateway.scrub import Exchange, NotScrubbable, Scrubber
 from gateway.transcript_text import write
 from gateway.transports import Transport

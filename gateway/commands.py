@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(config: Config) -> NoReturn:
-    from gateway import app
+    from gateway import app, machine
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # One line per request would be most of the log, and aiomqtt and bleak print what they carry.
@@ -61,7 +61,7 @@ def _run(config: Config) -> NoReturn:
     with asyncio.Runner() as runner:
         try:
             runner.run(app.run(config))
-        except (app.CannotStart, app.OutboxFailed) as error:
+        except (machine.CannotStart, machine.OutboxFailed) as error:
             print(f"gateway: {error}", file=sys.stderr)
             status = FAILED
         # The outbox is closed. What may be left is a thread that calls a broker on a dead line: asyncio and Python
@@ -72,8 +72,8 @@ def _run(config: Config) -> NoReturn:
 
 
 def _capture(config: Config, arguments: argparse.Namespace) -> int:
-    from gateway.app import CannotStart, OutboxFailed
     from gateway.capture import Writer, capture
+    from gateway.machine import CannotStart, OutboxFailed
     from gateway.scrub import Scrubber
 
     if not arguments.out.is_dir():
@@ -150,9 +150,9 @@ def _list_journal(config: Config) -> int:
 
 def _replay_journal(config: Config, conversation: UUID) -> int:
     """Needs the outbox to itself: the gateway must be stopped."""
-    from gateway.app import CannotStart, OutboxFailed
     from gateway.conversation import ConversationError
     from gateway.drivers import NotADriver
+    from gateway.machine import CannotStart, OutboxFailed
     from gateway.rejournal import NotReplayable
 
     try:
@@ -168,8 +168,8 @@ def _replay_journal(config: Config, conversation: UUID) -> int:
 
 
 async def _replayed(config: Config, conversation: UUID) -> int:
-    from gateway.app import opened
     from gateway.drivers import known_drivers
+    from gateway.machine import opened
     from gateway.rejournal import replay_journal
 
     async with opened(config) as outbox:

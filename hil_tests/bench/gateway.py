@@ -115,7 +115,7 @@ def _settings(directory: Path) -> tuple[Path, int]:
 
 def _run_a_day(path: Path) -> None:
     """The gateway as `run` composes it and one part more, a day of customers; prints its RSS before and after."""
-    from gateway import app, config
+    from gateway import app, config, machine
 
     class Bench(app.Gateway):
         def parts(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
@@ -136,8 +136,8 @@ def _run_a_day(path: Path) -> None:
 
     async def run() -> None:
         settings = config.load(path)
-        listener = app.listen(settings.screen.host, settings.screen.port)
-        async with app.opened(settings) as outbox:
+        listener = machine.listen(settings.screen.host, settings.screen.port)
+        async with machine.opened(settings) as outbox:
             await Bench(settings, outbox, listener).run(stop)
 
     stop = asyncio.Event()

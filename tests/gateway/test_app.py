@@ -22,7 +22,7 @@ import aiomqtt
 import pytest
 
 from cloud.demo.servers import Broker, free_port
-from gateway import app
+from gateway import app, machine
 from gateway.buffer.opening import LIVE
 from gateway.buffer.schema import FILE_NAME, unseal
 from gateway.config import load
@@ -277,8 +277,8 @@ def test_a_part_that_crashes_is_started_again_and_the_others_go_on(
 
     async def play() -> tuple[int, Any]:
         config, stop = load(path, {}), asyncio.Event()
-        async with app.opened(config) as outbox:
-            gateway = Boom(config, outbox, app.listen("127.0.0.1", port))
+        async with machine.opened(config) as outbox:
+            gateway = Boom(config, outbox, machine.listen("127.0.0.1", port))
             running = asyncio.create_task(gateway.run(stop))
             await asyncio.wait_for(gateway.holds.wait(), WAIT_S)
             health = await asyncio.to_thread(ask, port, "/healthz")
@@ -299,15 +299,15 @@ def test_without_its_outbox_the_gateway_stops(tmp_path: Path):
 
     async def play() -> None:
         config = load(path, {})
-        async with app.opened(config) as outbox:
+        async with machine.opened(config) as outbox:
 
             async def fails(now: object, *, clock_trusted: bool) -> int:
                 raise sqlite3.OperationalError("disk I/O error")
 
             outbox.housekeep = fails
-            await app.Gateway(config, outbox, app.listen("127.0.0.1", port)).run(asyncio.Event())
+            await app.Gateway(config, outbox, machine.listen("127.0.0.1", port)).run(asyncio.Event())
 
-    with pytest.raises(app.OutboxFailed):
+    with pytest.raises(machine.OutboxFailed):
         asyncio.run(asyncio.wait_for(play(), WAIT_S))
 
 
@@ -338,8 +338,8 @@ def test_the_radio_is_given_the_passkeys_of_the_settings(tmp_path: Path, monkeyp
 
     async def play() -> list[str]:
         config = load(path, {})
-        async with app.opened(config) as outbox:
-            with app.listen("127.0.0.1", port) as listener:
+        async with machine.opened(config) as outbox:
+            with machine.listen("127.0.0.1", port) as listener:
                 return [name for name, _ in app.Gateway(config, outbox, listener).parts()]
 
     assert "ble" in asyncio.run(play())

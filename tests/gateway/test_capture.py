@@ -13,7 +13,6 @@ import pytest
 from cloud.demo.servers import free_port
 from gateway import commands
 from gateway.__main__ import _parser
-from gateway.app import CannotStart, opened
 from gateway.capture import Captured, Writer, capture, recording
 from gateway.config import load
 from gateway.conversation import (
@@ -31,6 +30,7 @@ from gateway.conversation import (
     read_if_there,
     wait,
 )
+from gateway.machine import CannotStart, opened
 from gateway.scrub import NotScrubbable, Scrubber
 from gateway.simulators.serial_line import PtyMeter
 from gateway.simulators.tunnel_monitors import OmronTunnel
