@@ -3,8 +3,9 @@
 The lines are `lifescan_frames`'.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from hashlib import blake2s
 from typing import TypeVar
 
 from gateway.conversation import (
@@ -62,14 +63,21 @@ def talk(context: Context) -> Talk:
 
 
 def _memory(line: "_Line", serial: str, last_record: str | None) -> Step[None]:
-    """Emits everything up to the newest record of last time. That is remembered only of a memory that came whole,
-    and with the meter's serial number, as another meter may hang on this cable next time."""
+    """Emits what stands before the newest record of last time, and all that stands behind it if that has changed.
+
+    No source says whether the order is that of the tests or that of their times: once the clock was set back, a
+    new test may stand anywhere. Only a memory that came whole is remembered, and with the meter's serial number,
+    as another meter may hang on this cable next time.
+    """
     dump = yield from line.ask("DMP", frames.dump_in)
     if dump is None:
         yield from note("error", "no_answer")
         return
     yield from note("records", str(dump.count))
-    newest, known, whole = "", False, True
+    newest, digest = _remembered(last_record, serial)
+    keys: list[str] = []
+    behind: list[Record] = []
+    whole = True
     for _ in range(dump.count):
         try:
             text = yield from line.hear()
@@ -79,21 +87,38 @@ def _memory(line: "_Line", serial: str, last_record: str | None) -> Step[None]:
             whole = whole and garbled.error == "parity"  # that stays as it is, however often it is read
             continue
         if text is None:
+            whole = False
             yield from note("error", "records_missing")
-            return
+            break
         made = NoReading(why="garbled_grammar") if result is None else frames.record_of(result)
         whole = whole and result is not None
         match made:
             case NoReading(why=why):
                 yield from note("error", why)
             case Record() as record:
-                mark = f"{serial}|{record.key}"
-                newest = newest or mark
-                known = known or mark == last_record
-                if not known:
+                keys.append(record.key)
+                if behind or record.key == newest:
+                    behind.append(record)
+                else:
                     yield from emit(record)
-    if newest and whole:
-        yield from remember(newest)
+    if _digest(record.key for record in behind) != digest:
+        for record in behind:
+            yield from emit(record)
+    if keys and whole:
+        yield from remember(f"{serial}|{keys[0]}|{_digest(keys)}")
+
+
+def _remembered(mark: str | None, serial: str) -> tuple[str, str]:
+    """The newest record of last time and the digest of all of them; "" where nothing is known of this meter."""
+    match (mark or "").split("|"):
+        case [owner, newest, digest] if owner == serial:
+            return newest, digest
+        case _:
+            return "", ""
+
+
+def _digest(keys: Iterable[str]) -> str:
+    return blake2s("\n".join(keys).encode(), digest_size=8).hexdigest()
 
 
 def _set_clock(line: "_Line", moment: datetime) -> Step[None]:
@@ -157,8 +182,8 @@ DRIVER = Driver(
     "oneTouchUltra2.js implement it.",
     quirks="It always sends mg/dL, whatever its display shows. 'After meal' does not say how long after: it is a "
     "flag, and the dock asks. A value with a '?' is one the meter itself doubts, and no reading. HI and LO are "
-    "numbers above 600 and below 20. The whole memory is sent each time; what was known last time is not emitted "
-    "again. Nothing is deleted.",
+    "numbers above 600 and below 20. The whole memory is sent each time, and no source says in which order; what "
+    "was known last time is not emitted again unless the memory has changed behind it. Nothing is deleted.",
     proven_by="Checksums and lines published by two public projects with their drivers, transcripts written by "
     "hand, a virtual meter. No conversation with a real one yet.",
     proof=Proof.CAPTURED,

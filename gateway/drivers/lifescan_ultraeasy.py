@@ -3,6 +3,7 @@
 The packets are `lifescan_frames`'.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.conversation import (
@@ -75,33 +76,69 @@ def talk(context: Context) -> Talk:
 
 
 def _memory(link: "_Link", serial: str, last_record: str | None) -> Step[None]:
-    """Emits everything up to the newest record of last time, and again if the memory moved meanwhile. The newest
-    is remembered only when all that is older is on disk, and with the serial number: a cable has no address."""
-    count = yield from _count(link)
-    yield from note("records", str(count))
+    """Emits the memory, newest first, unless it is as it was left last time, and again if it moved meanwhile.
+
+    No source says whether its order is that of the tests or that of their times: once the clock was set back, a
+    new test may stand anywhere. Reading ends early only where as many as have come since stand in front.
+    """
+    ends = yield from _ends(link)
+    yield from note("records", str(ends.count))
+    known = _Ends.parse(last_record, serial)
+    if ends == known:
+        return
     emitted: set[str] = set()
     for _ in range(WALKS):
-        newest, whole = "", True
-        for index in range(count):
-            match (yield from _record(link, index)):
+        whole = True
+        for index in range(ends.count):
+            raw = yield from _raw(link, index)
+            if known is not None and ends.has_only_new_before(index, raw, known):
+                break
+            match _made(raw):
                 case NoReading(why=why):
                     yield from note("error", why)
                     whole = whole and not why.startswith("garbled_")
-                case Record() as record:
-                    newest = newest or record.key
-                    if f"{serial}|{record.key}" == last_record:
-                        break
-                    if record.key not in emitted:
-                        yield from emit(record)
-                        emitted.add(record.key)
-        now = yield from _count(link)
-        first = (yield from _record(link, 0)) if now else None
-        if now == count and (not isinstance(first, Record) or first.key == newest):
-            if newest and whole:
-                yield from remember(f"{serial}|{newest}")
+                case Record() as record if record.key not in emitted:
+                    yield from emit(record)
+                    emitted.add(record.key)
+        now = yield from _ends(link)
+        if now == ends:
+            if whole:
+                yield from remember(f"{serial}|{ends}")
             return
-        count = now
+        ends = now
     yield from note("error", "memory_moves")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ends:
+    """What shows that a memory has changed: how many records it holds, and the newest and the oldest as they are
+    sent. In a full one the oldest gives way, wherever the new one stands."""
+
+    count: int
+    newest: bytes
+    oldest: bytes
+
+    def __str__(self) -> str:
+        return f"{self.count}|{self.newest.hex()}|{self.oldest.hex()}"
+
+    def has_only_new_before(self, index: int, raw: bytes, known: "_Ends") -> bool:
+        """Whether the record at `index` is the newest of `known`, and all that came since stands before it."""
+        return raw == known.newest and self.oldest == known.oldest and 0 < index == self.count - known.count
+
+    @classmethod
+    def parse(cls, mark: str | None, serial: str) -> "_Ends | None":
+        """What was remembered of the meter with this serial number: a cable has no address."""
+        match (mark or "").removeprefix(f"{serial}|").split("|"):
+            case [count, newest, oldest] if mark and mark.startswith(f"{serial}|"):
+                return cls(count=int(count), newest=bytes.fromhex(newest), oldest=bytes.fromhex(oldest))
+        return None
+
+
+def _ends(link: "_Link") -> Step[_Ends]:
+    count = yield from _count(link)
+    newest = (yield from _raw(link, 0)) if count else b""
+    oldest = (yield from _raw(link, count - 1)) if count > 1 else newest
+    return _Ends(count=count, newest=newest, oldest=oldest)
 
 
 def _count(link: "_Link") -> Step[int]:
@@ -112,15 +149,25 @@ def _count(link: "_Link") -> Step[int]:
     return count
 
 
-def _record(link: "_Link", index: int) -> Step[Record | NoReading]:
-    """A record, or why it is none: one that is refused must not cost the others. Raises Garbled("no_answer")."""
+def _raw(link: "_Link", index: int) -> Step[bytes]:
+    """A record as it is sent; b"" where the meter refuses it. Raises Garbled("no_answer")."""
     try:
-        cursor = Cursor((yield from link.ask(RECORD + index.to_bytes(2, "little"))))
-        result = frames.Result(taken=frames.time_from(frames.EASY_EPOCH, cursor.u32()), mg_dl=cursor.u32())
-        cursor.end()
+        return (yield from link.ask(RECORD + index.to_bytes(2, "little")))
     except Garbled as garbled:
         if garbled.error == "no_answer":
             raise
+        return b""
+
+
+def _made(raw: bytes) -> Record | NoReading:
+    """The reading in a record, or why it is none: one that is refused must not cost the others."""
+    if not raw:
+        return NoReading(why="garbled_refused")
+    try:
+        cursor = Cursor(raw)
+        result = frames.Result(taken=frames.time_from(frames.EASY_EPOCH, cursor.u32()), mg_dl=cursor.u32())
+        cursor.end()
+    except Garbled as garbled:
         return NoReading(why=f"garbled_{garbled.error}")
     return frames.record_of(result)
 
@@ -198,7 +245,8 @@ DRIVER = Driver(
     source="LifeScan's protocol as glucometers-tech/glucometerutils otultraeasy.py and tidepool-org/uploader "
     "oneTouchUltraMini.js implement it.",
     quirks="It always sends mg/dL, whatever its display shows. HI and LO are numbers above 600 and below 20. "
-    "Record 0 is the newest: a memory that moved while it was read is read again. Control tests carry no mark "
+    "Record 0 is the newest, by test or by time nobody says: what tells a change is the number of records, the "
+    "first and the last, and a memory that moved while it was read is read again. Control tests carry no mark "
     "and look like any other. Nothing is deleted.",
     proven_by="Packets that one public project's tests publish (CRC checked), answers as two public drivers read "
     "them, transcripts written by hand, a virtual meter. No conversation with a real one yet.",

@@ -29,10 +29,13 @@ class Stored:
 
 @dataclass(kw_only=True)
 class OneTouch(LineMeter):
-    """What they have in common: a memory, newest first, and a clock that can be set."""
+    """What they have in common: a memory, newest first, and a clock that can be set. `by_time`: it is kept in the
+    order of times, whatever the clock was set to, and not in that of the tests; nobody has published which."""
 
     memory: list[Stored] = field(default_factory=list)
     tests_ever: int = 0
+    by_time: bool = False
+    room: int = 500
 
     def measure(self, mmol: Decimal, *, control: bool = False) -> None:
         """Takes a test now, in mmol/L; what is beyond 600 mg/dL is stored as the model stores it."""
@@ -40,6 +43,9 @@ class OneTouch(LineMeter):
         self.tests_ever += 1
         stored = Stored(at=self.clock().replace(microsecond=0), mg_dl=mg_dl, control=control)
         self.memory.insert(0, replace(stored, mg_dl=self.too_high) if mg_dl > 600 else stored)
+        if self.by_time:
+            self.memory.sort(key=lambda one: one.at, reverse=True)
+        del self.memory[self.room :]
 
     @property
     def too_high(self) -> int:

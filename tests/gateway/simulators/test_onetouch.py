@@ -108,6 +108,23 @@ def test_what_was_measured_since_is_all_that_comes(model, driver, channel):
     assert not {record.key for record in before.records} & {record.key for record in after.records}
 
 
+@pytest.mark.parametrize(("model", "driver", "channel"), MAKERS[:2], ids=["ultra2", "ultraeasy"])
+@pytest.mark.parametrize("by_time", [False, True])
+@pytest.mark.parametrize("room", [500, 3])
+def test_what_is_measured_after_the_clock_was_set_back_is_read(model, driver, channel, by_time, room):
+    """It may stand behind records that are known, and an old one may have given way to it."""
+    meter = used(model, "5.5", "6.5", "7.5", by_time=by_time, room=room)
+    before = meet(driver, meter, channel=channel)
+    meter.clock_error = timedelta(seconds=-90)
+    meter.measure(Decimal("8.8"))
+    assert meter.memory.index(next(one for one in meter.memory if one.mg_dl == 159)) == int(by_time)
+    after = meet(driver, meter, last_record=before.remembered, channel=channel)
+    known = {record.key for record in before.records}
+    new = [record.values for record in after.records if record.key not in known]
+    assert new == [{"glucose_mmol_l": Decimal("8.8")}]
+    assert meet(driver, meter, last_record=after.remembered, channel=channel).records == []
+
+
 @every_model
 @pytest.mark.parametrize("lose_after", range(1, 400, 23))
 def test_wherever_the_line_goes_nothing_is_lost_or_doubled(model, driver, channel, lose_after):
