@@ -41,6 +41,11 @@ def _chinese() -> dict[str, str]:
     return {str(m.id): str(m.string) for m in catalog if m.id and m.string and not m.fuzzy}
 
 
+def is_known(msgid: str) -> bool:
+    """Whether `msgid` is a text of ours."""
+    return msgid in _chinese()
+
+
 @dataclass(frozen=True, slots=True)
 class Translator:
     """One reader's language: calls translate, `pick` chooses between two given texts, the rest writes times."""

@@ -4,7 +4,6 @@ The words are `cloud.crm.errors`'. Nothing that was sent in is repeated back, an
 """
 
 import logging
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,7 +14,7 @@ from starlette.exceptions import HTTPException
 from cloud.crm import web
 from cloud.crm.access import NotAllowed
 from cloud.crm.errors import STORED, UNCHANGED, Problem, ProblemDetails, not_found, unusable
-from cloud.i18n import N_, Translator
+from cloud.i18n import N_
 
 log = logging.getLogger(__name__)
 
@@ -120,18 +119,15 @@ def answer(request: Request, problem: Problem) -> Response:
         )
     if problem.status == 401:
         return _to_sign_in(request)
-    values = _page_values(problem, t)
+    values = {"what": t(problem.what), "safe": t(problem.safe), "then": t(problem.then), "number": problem.status}
     if web.is_htmx(request):
         headers = {**problem.headers, "HX-Retarget": "#notice", "HX-Reswap": "innerHTML", "HX-Reselect": ".notice"}
         return web.fragment(request, "error_notice.html", problem.status, headers, **values)
-    return web.fragment(request, "error.html", problem.status, problem.headers, **values)
+    before = web.page_before(request)
+    return web.fragment(request, "error.html", problem.status, problem.headers, before=before, **values)
 
 
 def _to_sign_in(request: Request) -> Response:
     if web.is_htmx(request):
         return Response(status_code=401, headers={"HX-Redirect": "/login"})
     return RedirectResponse("/login", status_code=303)
-
-
-def _page_values(problem: Problem, t: Translator) -> dict[str, Any]:
-    return {"what": t(problem.what), "safe": t(problem.safe), "then": t(problem.then), "number": problem.status}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import msgspec
 from fastapi import Depends, Request
@@ -25,12 +25,15 @@ from cloud.crm.access import Action, Reader, Role
 from cloud.crm.errors import ProblemDetails
 from cloud.crm.readings import MEALS_ASKED
 from cloud.crm.staff import service as staff_service
-from cloud.i18n import LANGUAGES, N_, Translator
+from cloud.i18n import LANGUAGES, N_, Translator, is_known
 from gateway.clinical import Rule
 from gateway.wire.vocabulary import MEAL_LABELS
 
 COOKIE = "kangdock_session"
 LANGUAGE_COOKIE = "kangdock_language"
+SAID_COOKIE = "kangdock_said"
+SAID_S = 60
+"""What was done is told on the next page, if that comes at once."""
 CSRF_HEADER = "X-CSRF-Token"
 PASSIVE_HEADER = "X-Kangdock-Passive"
 """Sent by a page that refreshes itself: such a request shows, but does not keep a session alive."""
@@ -118,11 +121,19 @@ class DeskOf:
             "position": self.position,
             "Action": Action,
         }
-        return fragment(self.request, template, 200, {}, **shared, **values)
+        told = not self.passive and not is_htmx(self.request)
+        said = _known_words(unquote(self.request.cookies.get(SAID_COOKIE, ""))) if told else ""
+        response = fragment(self.request, template, 200, {}, said=said and self.t(said), **shared, **values)
+        if said:
+            response.delete_cookie(SAID_COOKIE, path="/")
+        return response
 
-    def back(self, to: str, default: str) -> RedirectResponse:
-        """Sends the browser to `to`, when that is a page of ours."""
-        return RedirectResponse(local_path(to, default), status_code=303)
+    def back(self, to: str, default: str, *, said: str = "") -> RedirectResponse:
+        """Sends the browser to `to`, when that is a page of ours, which tells `said` (a msgid): what was done."""
+        response = RedirectResponse(local_path(to, default), status_code=303)
+        if said:
+            set_cookie(response, self.request, SAID_COOKIE, quote(said), max_age_s=SAID_S)
+        return response
 
 
 def _desk(request: Request, connection: Db, csrf_given: Annotated[str, Depends(_csrf_given)]) -> DeskOf:
@@ -169,6 +180,19 @@ def local_path(to: str, default: str) -> str:
     parts = urlsplit(to)
     plain = to.startswith("/") and not to.startswith(("//", "/\\")) and not parts.netloc and to.isprintable()
     return to if plain else default
+
+
+def _known_words(given: str) -> str:
+    # A cookie is the browser's word: nothing is shown but a text of ours.
+    return given if is_known(given) else ""
+
+
+def page_before(request: Request) -> str:
+    """The page of ours that `request` was sent from; "" when that cannot be told."""
+    referer = urlsplit(request.headers.get("referer", ""))
+    path = referer.path + (f"?{referer.query}" if referer.query else "")
+    ours = referer.netloc == request.headers.get("host") and referer.path != request.url.path
+    return local_path(path, "") if ours else ""
 
 
 def translator(request: Request) -> Translator:

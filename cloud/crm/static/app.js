@@ -80,7 +80,7 @@
   const lost = (is) => {
     body.classList.toggle("lost", is);
     const notice = document.getElementById("notice");
-    if (is && !notice.childElementCount) {
+    if (is && !notice.querySelector(".bad")) {
       const box = document.createElement("div");
       box.className = "notice bad";
       box.dataset.lost = "";

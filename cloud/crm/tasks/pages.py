@@ -12,7 +12,7 @@ from cloud.crm.access import Action, require
 from cloud.crm.staff.service import names_of
 from cloud.crm.stores import service as stores_service
 from cloud.crm.tasks import service, views
-from cloud.crm.tasks.outcomes import offered
+from cloud.crm.tasks.outcomes import OUTCOMES, offered
 from cloud.crm.tasks.service import Shown, Tab, Wanted
 from cloud.crm.web import Desk, Note, Words
 from cloud.i18n import N_, SHOWN_ZONE
@@ -130,7 +130,7 @@ def claim(desk: Desk, task_id: UUID, back: Annotated[Words, Form()] = "") -> Res
 def release(desk: Desk, task_id: UUID, back: Annotated[Words, Form()] = "") -> Response:
     """Puts a task back into the pool."""
     service.release(desk.connection, desk.reader, task_id, desk.now)
-    return desk.back(back, f"/tasks/{task_id}")
+    return desk.back(back, f"/tasks/{task_id}", said=N_("The task is back in the pool."))
 
 
 @router.post("/tasks/{task_id}/snooze")
@@ -139,7 +139,7 @@ def snooze(
 ) -> Response:
     """Puts a task off by one of the offered spans."""
     service.snooze(desk.connection, desk.reader, task_id, _until(until, desk.now), desk.now)
-    return desk.back(back, f"/tasks/{task_id}")
+    return desk.back(back, f"/tasks/{task_id}", said=N_("The task is put off and comes back by itself."))
 
 
 @router.post("/tasks/{task_id}/resolve")
@@ -152,7 +152,7 @@ def resolve(
 ) -> Response:
     """Reports what came of a task."""
     service.resolve(desk.connection, desk.reader, task_id, outcome, note, desk.now)
-    return desk.back(back, f"/tasks/{task_id}")
+    return desk.back(back, f"/tasks/{task_id}", said=OUTCOMES[outcome].consequence)
 
 
 def _until(choice: str, now: datetime) -> datetime:

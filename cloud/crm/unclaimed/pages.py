@@ -14,6 +14,7 @@ from cloud.crm.staff.service import names_of
 from cloud.crm.stores import service as stores_service
 from cloud.crm.unclaimed import service
 from cloud.crm.web import Desk, Words
+from cloud.i18n import N_
 
 router = APIRouter(include_in_schema=False)
 
@@ -84,11 +85,12 @@ def find(desk: Desk, reading: Chosen, asked: Annotated[Words, Form()] = "") -> H
 def claim(desk: Desk, reading: Chosen, member: Annotated[UUID, Form()]) -> Response:
     """Gives the chosen readings to the confirmed person."""
     service.claim(desk.connection, desk.reader, reading, member, desk.now)
-    return desk.back("/unclaimed", "/unclaimed")
+    return desk.back("/unclaimed", "/unclaimed", said=N_("The readings have their owner and are judged for them."))
 
 
 @router.post("/unclaimed/{reading_id}/undo")
 def undo(desk: Desk, reading_id: UUID, back: Annotated[Words, Form()] = "") -> Response:
     """Takes a reading back from its owner."""
     service.undo(desk.connection, desk.reader, reading_id, desk.now)
-    return desk.back(back, "/unclaimed")
+    said = N_("The reading waits unclaimed again, and tasks raised from it are withdrawn.")
+    return desk.back(back, "/unclaimed", said=said)
