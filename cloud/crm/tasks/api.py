@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, Field
 
 from cloud.crm.tasks import service, views
 from cloud.crm.tasks.service import Shown, Tab, Wanted
@@ -31,10 +31,14 @@ class Snooze(BaseModel):
 
 
 class Resolution(BaseModel):
-    """What came of a task: a result code, and a note if there is something to add."""
+    """What came of a task: a result code, and a note if there is something to add.
+
+    `also`: other open tasks of the same member that have the same result; all are closed, or none.
+    """
 
     outcome: Words
     note: Note = ""
+    also: list[UUID] = Field(default=[], max_length=service.MAX_ALSO)
 
 
 @router.get("")
@@ -86,7 +90,15 @@ def snooze_task(desk: Desk, task_id: UUID, snooze: Snooze) -> TaskView:
 @router.post("/{task_id}/resolve")
 def resolve_task(desk: Desk, task_id: UUID, resolution: Resolution) -> TaskView:
     """Reports a result; its consequence is carried out at once."""
-    service.resolve(desk.connection, desk.reader, task_id, resolution.outcome, resolution.note, desk.now)
+    service.resolve(
+        desk.connection,
+        desk.reader,
+        task_id,
+        resolution.outcome,
+        resolution.note,
+        desk.now,
+        also=resolution.also,
+    )
     return _one(desk, task_id)
 
 

@@ -1,7 +1,7 @@
 """The worklist and one task, as pages. Buttons are plain forms; htmx swaps the answer in where it can."""
 
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query
@@ -13,8 +13,9 @@ from cloud.crm.staff.service import names_of
 from cloud.crm.stores import service as stores_service
 from cloud.crm.tasks import service, views
 from cloud.crm.tasks.outcomes import OUTCOMES, offered
+from cloud.crm.tasks.raising import OPEN
 from cloud.crm.tasks.service import Shown, Tab, Wanted
-from cloud.crm.web import Desk, Note, Words
+from cloud.crm.web import Desk, DeskOf, Note, Words
 from cloud.i18n import N_, SHOWN_ZONE
 from gateway import clinical
 
@@ -99,6 +100,7 @@ def one_task(desk: Desk, task_id: UUID) -> HTMLResponse:
     row = service.get(desk.connection, desk.reader, task_id)
     task = views.one(desk.connection, desk.reader, row, desk.t, desk.now, rules=desk.rules)
     events = service.history(desk.connection, desk.reader, task_id)
+    others = _other_open_tasks(desk, row) if task.member else []
     return desk.page(
         "tasks/detail.html",
         nav="tasks",
@@ -108,6 +110,7 @@ def one_task(desk: Desk, task_id: UUID) -> HTMLResponse:
         words=clinical.words(),
         outcomes=offered(row.severity),
         snoozes=SNOOZES,
+        others=others,
         events=events,
         event_words=EVENTS,
         outcome_label=views.outcome_label,
@@ -146,13 +149,24 @@ def snooze(
 def resolve(
     desk: Desk,
     task_id: UUID,
+    also: Annotated[list[UUID], Form(default_factory=list, max_length=service.MAX_ALSO)],
     outcome: Annotated[Words, Form()] = "",
     note: Annotated[Note, Form()] = "",
     back: Annotated[Words, Form()] = "",
 ) -> Response:
-    """Reports what came of a task."""
-    service.resolve(desk.connection, desk.reader, task_id, outcome, note, desk.now)
+    """Reports what came of a task, and of the member's other tasks that were settled with it."""
+    service.resolve(desk.connection, desk.reader, task_id, outcome, note, desk.now, also=also)
     return desk.back(back, f"/tasks/{task_id}", said=OUTCOMES[outcome].consequence)
+
+
+def _other_open_tasks(desk: DeskOf, row: Any) -> list[views.TaskView]:
+    """What else is open for the task's member: one call may settle several."""
+    rows = [
+        other
+        for other in service.of_member(desk.connection, desk.reader, row.member_id)
+        if other.status in OPEN and other.id != row.id
+    ]
+    return views.views(desk.connection, desk.reader, rows, desk.t, desk.now, rules=desk.rules, page="task")
 
 
 def _until(choice: str, now: datetime) -> datetime:

@@ -4,6 +4,7 @@ Raising and withdrawing tasks is `cloud.crm.tasks.raising`'s. Every step appends
 transaction, and the row lock taken by an UPDATE decides between two people who press at once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,7 +17,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from cloud import live
 from cloud.crm import errors
 from cloud.crm.access import Action, Reader, tasks_of, tasks_seen_by
-from cloud.crm.tasks.outcomes import OUTCOMES, Effect
+from cloud.crm.tasks.outcomes import OUTCOMES, Effect, Outcome
 from cloud.crm.tasks.raising import OPEN
 from cloud.crm.tasks.tables import task_events, tasks
 from cloud.i18n import N_, today
@@ -26,6 +27,8 @@ PAGE_SIZE = 50
 MIN_SNOOZE = timedelta(minutes=5)
 MAX_SNOOZE = timedelta(days=90)
 """A quarter: whoever is put off for longer is not being cared for."""
+MAX_ALSO = 20
+"""More open tasks of one member than anybody has; a longer list is no form of ours."""
 
 
 class Tab(StrEnum):
@@ -210,12 +213,35 @@ def snooze(connection: Connection, reader: Reader, task_id: UUID, until: datetim
     _step(connection, reader, task, "snoozed", now, {"until": until.isoformat()})
 
 
-def resolve(connection: Connection, reader: Reader, task_id: UUID, code: str, note: str, now: datetime) -> None:
-    """Reports what came of a task; the outcome's consequence is carried out at once."""
-    task = get(connection, reader, task_id)
+def resolve(
+    connection: Connection,
+    reader: Reader,
+    task_id: UUID,
+    code: str,
+    note: str,
+    now: datetime,
+    *,
+    also: Sequence[UUID] = (),
+) -> None:
+    """Reports what came of a task, and of others of the same member that one call has settled: all or none.
+
+    The outcome's consequence is carried out at once.
+    """
     outcome = OUTCOMES.get(code)
     if outcome is None:
         raise errors.unusable(N_("Choose one of the results."), N_("The result says what happens next."))
+    task = get(connection, reader, task_id)
+    others = [get(connection, reader, other) for other in sorted(set(also) - {task_id})]
+    if any(task.member_id is None or other.member_id != task.member_id for other in others):
+        raise errors.unusable(
+            N_("One of these tasks is about somebody else."),
+            N_("Report it on a page of its own."),
+        )
+    for each in sorted((task, *others), key=lambda row: row.id):  # one order for everybody: no deadlock
+        _settle(connection, reader, each, outcome, note, now)
+
+
+def _settle(connection: Connection, reader: Reader, task: Any, outcome: Outcome, note: str, now: datetime) -> None:
     detail = {"outcome": outcome.code} | ({"note": note} if note else {})
     changes: dict[str, Any]
     match outcome.effect:

@@ -244,3 +244,27 @@ def test_the_chains_own_rules_give_a_task_its_words(database, tmp_path):
 def test_hospital_is_offered_where_it_is_meant():
     assert "sent_to_hospital" in {outcome.code for outcome in offered(4)}
     assert "sent_to_hospital" not in {outcome.code for outcome in offered(2)}
+
+
+def test_one_call_settles_several_tasks_of_a_member(as_, engine):
+    with engine.begin() as connection:
+        add_task(connection, "second", about="glucose9", rule="GL-015")
+        add_task(connection, "colleagues", about="bp9")
+        add_task(connection, "neighbours", member="刘建国", about=None)
+    as_("clerk2").post(f"/tasks/{id_of('colleagues')}/claim")
+    specialist, path = as_("specialist"), f"/tasks/{id_of('task_n')}"
+    page = specialist.get(path).text
+    for name in ("second", "colleagues"):
+        assert str(id_of(name)) in page
+    assert str(id_of("neighbours")) not in page
+    for wrong, status in (("colleagues", 409), ("neighbours", 422), ("task_s", 404)):
+        answer = specialist.post(
+            f"{path}/resolve", outcome="no_answer", also=[str(id_of("second")), str(id_of(wrong))]
+        )
+        assert answer.status_code == status, wrong
+        assert task(engine).status == task(engine, "second").status == "ready"
+    specialist.post(f"{path}/resolve", outcome="no_answer", note="午休", also=[str(id_of("second"))])
+    for name in ("task_n", "second"):
+        assert steps(engine, name)[-1] == "snoozed"
+        assert task(engine, name).owner_staff_id == id_of("specialist")
+    assert task(engine, "colleagues").snooze_until is None
