@@ -103,8 +103,10 @@ class _Transfer:
         self._since = since
         self._same_memory = since is None
         self._started = False
-        self._offset_min = 0  # sent with the first record and again only when it changes (GLS 1.0, 3.1)
-        self._waiting: dict[int, tuple[frames.Measurement, int]] = {}  # for a context; at most one per number
+        self._offset_min: int | None = 0  # sent with the first record, and again when it changes (GLS 1.0, 3.1)
+        self._waiting: dict[
+            int, tuple[frames.Measurement, int | None]
+        ] = {}  # for a context; at most one per number
         self._early: dict[int, frames.GlucoseContext] = {}  # contexts that came before their measurement
         self._last_key = ""
         self._unsure = False
@@ -117,6 +119,8 @@ class _Transfer:
                 said = _PARSERS[event.channel](event.data) if event.channel in _PARSERS else None
             except Garbled as garbled:  # one bad frame must not keep the others in the meter
                 yield from note("error", f"garbled_{garbled.error}")
+                if event.channel == MEASUREMENT and frames.has_offset(event.data):
+                    self._offset_min = None  # it may have been a new one, and those behind it are of its time
                 continue
             match said:
                 case frames.Measurement():
@@ -165,7 +169,7 @@ class _Transfer:
         for measurement, offset_min in list(self._waiting.values()):
             yield from self._hand_over_alone(measurement, offset_min)
 
-    def _hand_over_alone(self, it: frames.Measurement, offset_min: int) -> Step[None]:
+    def _hand_over_alone(self, it: frames.Measurement, offset_min: int | None) -> Step[None]:
         """A record whose context was announced and did not come."""
         if self._habits.context_decides:  # it may be ketone, and must not be called glucose
             self._unsure = True
@@ -174,7 +178,7 @@ class _Transfer:
             yield from self._hand_over(it, offset_min, None)
 
     def _hand_over(
-        self, it: frames.Measurement, offset_min: int, context: frames.GlucoseContext | None
+        self, it: frames.Measurement, offset_min: int | None, context: frames.GlucoseContext | None
     ) -> Step[None]:
         try:
             made = record_of(it, offset_min, context, self._habits)
@@ -277,11 +281,12 @@ def key_of(it: frames.Measurement) -> str:
 
 def record_of(
     it: frames.Measurement,
-    offset_min: int,
+    offset_min: int | None,
     context: frames.GlucoseContext | None,
     habits: makers.Habits = makers.PLAIN,
 ) -> Record | NoReading:
-    """The reading in a measurement, or why it is none; `offset_min` is the transfer's current time offset.
+    """The reading in a measurement, or why it is none; `offset_min` is the transfer's current time offset,
+    None where nobody knows it.
 
     Raises Garbled("not_a_number") for a number beyond all measure.
     """
@@ -314,7 +319,7 @@ def record_as(
     kind: Kind,
     quantity: str,
     *,
-    offset_min: int,
+    offset_min: int | None,
     as_shown: Callable[[Decimal, str], tuple[Decimal, str]] = lambda value, unit: (value, unit),
     stands_for: Callable[[Decimal, str], OffScale | None] = makers.PLAIN.off_scale,
     key: str = "",

@@ -97,11 +97,12 @@ class Measurement:
         """What the sensor announced, in words."""
         return names_of_bits(self.status or 0, STATUS)
 
-    def user_facing_time(self, offset_min: int) -> datetime | None:
-        """The time on the meter's display; None where the base time is not known in full or ends the calendar."""
+    def user_facing_time(self, offset_min: int | None) -> datetime | None:
+        """The time on the meter's display; None where the offset or part of the base time is not known, or where it
+        is off the calendar."""
         base = self.base_time.naive()
         try:
-            return None if base is None else base + timedelta(minutes=offset_min)
+            return None if base is None or offset_min is None else base + timedelta(minutes=offset_min)
         except OverflowError:
             return None
 
@@ -139,6 +140,11 @@ def measurement(data: bytes) -> Measurement:
         status=status,
         context_follows=bool(flags & 0x10),
     )
+
+
+def has_offset(data: bytes) -> bool:
+    """Whether a measurement, which may be garbled, carries a time offset, or cannot tell."""
+    return not data or bool(data[0] & 0x01)
 
 
 def context(data: bytes) -> GlucoseContext:
