@@ -104,9 +104,7 @@ class _Transfer:
         self._same_memory = since is None
         self._started = False
         self._offset_min: int | None = 0  # sent with the first record, and again when it changes (GLS 1.0, 3.1)
-        self._waiting: dict[
-            int, tuple[frames.Measurement, int | None]
-        ] = {}  # for a context; at most one per number
+        self._waiting: dict[int, tuple[frames.Measurement, int | None]] = {}  # for a context, one per number
         self._early: dict[int, frames.GlucoseContext] = {}  # contexts that came before their measurement
         self._last_key = ""
         self._unsure = False

@@ -98,8 +98,8 @@ class Measurement:
         return names_of_bits(self.status or 0, STATUS)
 
     def user_facing_time(self, offset_min: int | None) -> datetime | None:
-        """The time on the meter's display; None where the offset or part of the base time is not known, or where it
-        is off the calendar."""
+        """The time on the meter's display; None where the offset or a part of the base time is not known, or where
+        it is off the calendar."""
         base = self.base_time.naive()
         try:
             return None if base is None or offset_min is None else base + timedelta(minutes=offset_min)
