@@ -7,9 +7,10 @@ after-meal are never joined; a gap of more than 90 days is not joined either.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
+from cloud.crm.readings import SHORT_LIPID
 from cloud.i18n import N_, Translator
 from cloud.ledger.store import LedgerReading
 from gateway import clinical
@@ -54,6 +55,10 @@ CHARTED: dict[Kind, tuple[str, ...]] = {
 }
 MEAL_OF_BAND = Meal.FASTING
 """A glucose chart has one band, the fasting target; the after-meal limit is a labelled line."""
+LIPID_TARGET = "ldl_mmol_l"
+"""Four bands on one chart would be none: a lipid panel shows the target that treatment follows, as a line."""
+AXIS_STEPS = 8
+"""About so many steps, at most, on a value axis; a chart is 264 pixels high."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,17 +109,20 @@ def _chart(
     since: datetime,
     now: datetime,
 ) -> Chart:
-    unit = QUANTITIES[CHARTED[kind][0]].unit
-    bands = clinical.targets(person, kind, MEAL_OF_BAND if kind is Kind.GLUCOSE else Meal.UNKNOWN)
+    quantity = QUANTITIES[CHARTED[kind][0]]
+    bands = _bands(person, kind)
     drawn = []
     for index, series in enumerate(_series_of(kind, t)):
         points = list(_points(series, readings, person, t))
         if points:
             drawn.append(_line(series, points, index, bands.get(series.quantity), kind, t))
+    targets = [limit.value for band in bands.values() if (limit := band.high or band.low) is not None]
     if kind is Kind.GLUCOSE and drawn:
         after = clinical.targets(person, kind, Meal.POST_MEAL_2H).get("glucose_mmol_l")
         if after is not None and after.high is not None:
             drawn[0]["markLine"]["data"].append(_limit_line(after.high, t(N_("after a meal")), COLOURS[1]))
+            targets.append(after.high.value)
+    values = [value for line in drawn for point in line["data"] if (value := point["value"][1]) is not None]
     beyond = list(_beyond(readings, person, t))
     numbers = bool(drawn)
     if beyond:
@@ -126,7 +134,7 @@ def _chart(
         "aria": {
             "enabled": True,
             "decal": {"show": True},
-            "label": {"description": ", ".join([title, unit, *(_words(p) for p in beyond)])},
+            "label": {"description": ", ".join([title, quantity.unit, *(_words(p) for p in beyond)])},
         },
         "grid": {"left": 44, "right": 112, "top": 36, "bottom": 28},
         "legend": {
@@ -149,8 +157,7 @@ def _chart(
             {
                 "type": "value",
                 "show": numbers,  # without a number there is nothing to read off it
-                "scale": True,
-                "boundaryGap": ["8%", "8%"],
+                **_axis([*values, *targets], quantity.decimals),
                 "axisLabel": {"color": "#595959"},
                 "splitLine": {"lineStyle": {"color": "#f0f0f0"}},
             },
@@ -161,12 +168,33 @@ def _chart(
     return Chart(
         kind=kind.value,
         title=title,
-        unit=unit,
+        unit=quantity.unit,
         source=source,
         points=len(readings),
         beyond=t.pick("；", "; ").join(_words(point) for point in beyond),
         option=option,
     )
+
+
+def _bands(person: clinical.Person | None, kind: Kind) -> dict[str, clinical.Band]:
+    """The targets that a chart of this kind shows, by quantity."""
+    shown = (LIPID_TARGET,) if kind is Kind.LIPID_PANEL else CHARTED[kind]
+    known = clinical.targets(person, kind, MEAL_OF_BAND if kind is Kind.GLUCOSE else Meal.UNKNOWN)
+    return {name: known[name] for name in shown if name in known}
+
+
+def _axis(values: Sequence[Decimal], decimals: int) -> dict[str, Decimal]:
+    """From a round number below these values to one above them; no step is finer than a meter's last digit."""
+    if not values:
+        return {}
+    lowest, highest = min(values), max(values)
+    air = (highest - lowest or highest or Decimal(1)) / 12
+    least = max((highest - lowest + 2 * air) / AXIS_STEPS, Decimal(1).scaleb(-decimals))
+    unit = Decimal(1).scaleb(least.adjusted())
+    step = next(unit * times for times in (1, 2, 5, 10) if unit * times >= least)
+    bottom = ((lowest - air) / step).to_integral_value(ROUND_FLOOR) * step
+    top = ((highest + air) / step).to_integral_value(ROUND_CEILING) * step
+    return {"min": max(bottom, Decimal(0)), "max": top, "interval": step}
 
 
 def _series_of(kind: Kind, t: Translator) -> Iterable[_Series]:
@@ -266,16 +294,20 @@ def _line(
         "lineStyle": {"color": colour, "width": 1.5 if series.joined else 0},
         "markLine": {"silent": True, "symbol": "none", "animation": False, "data": []},
     }
-    own_band = band is not None and (kind is not Kind.GLUCOSE or index == 0)
-    if band is None or not own_band or kind is Kind.LIPID_PANEL:
+    if band is None or (kind is Kind.GLUCOSE and index > 0):
+        return line
+    target = band.high or band.low
+    if kind is Kind.LIPID_PANEL:
+        if target is not None:
+            line["markLine"]["data"].append(_limit_line(target, SHORT_LIPID[series.quantity], colour))
         return line
     line["markArea"] = {
         "silent": True,
         "itemStyle": {"color": colour, "opacity": 0.07},
         "data": [[_edge(band.low), _edge(band.high)]],
     }
-    if band.high is not None:
-        line["markLine"]["data"].append(_limit_line(band.high, t(N_("target")), "#595959"))
+    if target is not None:
+        line["markLine"]["data"].append(_limit_line(target, t(N_("target")), "#595959"))
     for critical in (band.critical_low, band.critical_high):
         if critical is not None:
             line["markLine"]["data"].append(_limit_line(critical, t(N_("critical")), CRITICAL_COLOUR, dashed=True))

@@ -127,5 +127,38 @@ def test_temperature_and_oxygen_are_drawn_too(engine):
     }
 
 
+def test_the_target_is_always_on_the_chart(engine):
+    at = NOW - timedelta(days=1)
+    made = drawn(
+        engine,
+        YOUNG,
+        pressure("b1", 2, "112"),
+        glucose("f1", 3, "5.1", Meal.FASTING),
+        reading("low_urate", Kind.URIC_ACID, at, {"urate_umol_l": "219"}),
+        reading("air", Kind.OXYGEN_SATURATION, at, {"spo2_percent": "98", "pulse_per_min": "80"}),
+        reading("low_lipids", Kind.LIPID_PANEL, at, {"ldl_mmol_l": "1.12", "triglyceride_mmol_l": "0.80"}),
+    )
+    targets = {}
+    for one in made:
+        axis, lines = one.option["yAxis"][0], [series["markLine"]["data"] for series in one.option["series"]]
+        targets[one.kind] = [line["label"]["formatter"] for of_series in lines for line in of_series]
+        seen = [
+            line["yAxis"] for of_series in lines for line in of_series if "危急" not in line["label"]["formatter"]
+        ]
+        seen += [point["value"][1] for series in one.option["series"] for point in series["data"]]
+        assert all(axis["min"] <= value <= axis["max"] for value in seen), one.kind
+        assert (axis["max"] - axis["min"]) / axis["interval"] <= chart.AXIS_STEPS + 2
+    assert targets["uric_acid"][0] == "目标 ≤420"
+    assert targets["oxygen_saturation"][0] == "目标 ≥95"  # a target that has no upper side
+    assert targets["lipid_panel"] == ["LDL <3.40"]
+    assert "餐后 <7.8" in targets["glucose"]
+
+
+def test_a_value_axis_is_no_finer_than_the_meter(engine):
+    at = NOW - timedelta(days=1)
+    (made,) = drawn(engine, YOUNG, reading("air", Kind.OXYGEN_SATURATION, at, {"spo2_percent": "96"}))
+    assert made.option["yAxis"][0]["interval"] == 1
+
+
 def test_every_kind_people_follow_has_a_chart():
     assert set(Kind) - set(chart.CHARTED) == {Kind.KETONE}  # taken when ill, not followed over time
