@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from cloud.demo.servers import Server
+from gateway.wire.messages import VISITOR
 from hil_tests.custody.children import Child
 from hil_tests.trade.family import Keeps, Measured
 from hil_tests.trade.shop import SLOTS, Meter, Shop
@@ -141,7 +142,10 @@ class Trade:
         if not meter.family.takes_s and self._chance.random() < LEAVES_AT_ONCE:
             self.seen.left_at_once += 1
             return False
-        await self._look_for(taken.what, meter, before)
+        seen = await self._look_for(taken.what, meter, before)
+        if seen is not None:
+            # Staff say so also where the dock did not ask; of nobody's visit the dock takes no such answer.
+            await self._ask("/answers", {"slot": meter.slot, "reading": seen, "what": "whose", "value": VISITOR})
         await self._shop.put_down(meter)
         return True
 
@@ -150,19 +154,19 @@ class Trade:
         state = await self._ask(f"/state?slot={slot}")
         return None if state is None else state["last"]
 
-    async def _look_for(self, what: Measured, meter: Meter, before: dict[str, Any] | None) -> None:
-        """The customer looks at the screen until his value is there, and not the one `before`."""
+    async def _look_for(self, what: Measured, meter: Meter, before: dict[str, Any] | None) -> str | None:
+        """Which reading it is, once the customer sees his value on the screen and not the one `before`."""
         began, kills = asyncio.get_running_loop().time(), len(self.seen.kills)
         while True:
             waited = asyncio.get_running_loop().time() - began
             last = await self._shown(meter.slot)
             if last is not None and (before is None or last["id"] != before["id"]) and _is(last, what):
                 self.seen.waited_s.append(waited)
-                return
+                return str(last["id"])
             patience_s = SEEN_WITHIN_S if len(self.seen.kills) == kills else SEEN_AFTER_KILL_S
             if waited > max(patience_s, meter.family.takes_s):
                 self.seen.left_waiting += 1
-                return
+                return None
             await asyncio.sleep(LOOK_S)
 
     async def _open(self, slot: str, card: str | None) -> bool:
