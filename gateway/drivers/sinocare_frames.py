@@ -112,6 +112,11 @@ class Result:
         return words.get(self.flags & (HIGH | LOW), "contradictory")
 
     @property
+    def is_without_unit(self) -> bool:
+        """The memory of AnWen+ Air leaves out the unit that its live results declare."""
+        return self.machine == ANWEN_AIR and self.unit_byte is None
+
+    @property
     def clock_not_set(self) -> bool:
         """The meter says that its clock was never set."""
         return self.flags != NOT_PROVIDED and bool(self.flags & CLOCK_NOT_SET)
