@@ -74,8 +74,8 @@ def talk_wire(context: Context) -> Talk:
 
 
 class _Cuff:
-    """What one cuff tells. One that is `asked` repeats its last result to everybody: what was not seen being taken
-    is of an unknown time."""
+    """What one cuff tells. One that is `asked` repeats its last result to everybody. What was not seen being taken
+    is kept as well: the gateway may have been away meanwhile. It has no time, and so links nobody."""
 
     def __init__(self, line: Line, last: str | None, *, asked: bool = False) -> None:
         self.heard = 0  # frames
@@ -122,9 +122,7 @@ class _Cuff:
         if not self.results.is_new(it.data):
             return
         self.news += 1
-        unknown_time = self._asked and not self.results.seen
-        made = NoReading(why="result_of_unknown_time") if unknown_time else reading_of(it, live=live)
-        yield from emit_or_note(made)
+        yield from emit_or_note(reading_of(it, live=live))
         yield from self.results.keep()
 
 
@@ -145,10 +143,10 @@ _PROVEN = (
     "that agree: no captured result (B8) is public, and there was no conversation with a real cuff yet."
 )
 _QUIRKS = (
-    "A result carries no time and no number: it is of now, and two equal ones count once unless the second was "
-    "seen being taken. One byte of it has no public meaning: where it might be a high byte, it is refused. "
-    "On a wire only a result that was seen being taken counts. The cuff is never made to inflate from here. How "
-    "its memory is read, its clock set, and errors told is not public."
+    "A result carries no time and no number: one that was seen being taken is of now, another of an unknown time, "
+    "and two equal ones count once unless the second was seen being taken. One byte of it has no public meaning: "
+    "where it might be a high byte, it is refused. The cuff is never made to inflate from here. How its memory is "
+    "read, its clock set, and errors told is not public."
 )
 
 DRIVER = Driver(

@@ -51,9 +51,11 @@ class PanGaoCuff(LineMeter):
                 yield from self._answer(request[1], request[2])
 
     def on_line_lost(self) -> None:
-        """See LineMeter. What it had to tell of a measurement is gone with the listener, but for its result."""
+        """See LineMeter. What it had to tell of a measurement is gone with the listener, but for its result; on a
+        wire, where it is asked, it goes on measuring without one."""
         self.connected, self._heard = False, b""
-        self.untold.forget_steps()
+        if not self.wired:
+            self.untold.forget_steps()
 
     def _answer(self, address: int, command: int) -> Iterator[bytes]:
         match address, command:

@@ -44,6 +44,24 @@ def test_on_a_wire_it_answers_one_frame_at_a_time_and_repeats_the_last():
     assert answers[-1] == "08ffb800805048d7"
 
 
+def test_on_a_wire_it_goes_on_measuring_while_it_is_unplugged():
+    chit = cuff(wired=True)
+    chit.measure(128, 80, 72)
+    assert said(chit, "04ffa0a3")[0][4:6] == "b1"
+    chit.on_line_lost()
+    assert said(chit, "04ffa0a3")[0][4:6] == "b3"
+
+
+def test_what_was_measured_while_the_gateway_was_away_is_a_reading_of_an_unknown_time():
+    chit = cuff(wired=True)
+    chit.measure(131, 84, 70)
+    for _ in range(6):
+        said(chit, "04ffa0a3")  # to somebody who did not survive it
+    met = meet(WIRE_DRIVER, chit, last_record="00805048")
+    assert [(record.values["systolic_mmhg"], record.live) for record in met.records] == [(Decimal(131), False)]
+    assert met.remembered == "00835446"
+
+
 def test_a_second_measurement_with_the_same_numbers_is_a_second_reading():
     ba_806 = cuff()
     ba_806.measure(128, 80, 72)
