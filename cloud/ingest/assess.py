@@ -121,7 +121,8 @@ class _Session:
         """Those that may alarm or already did: an old memory costs no history."""
         fresh_h: defaultdict[Kind, int] = defaultdict(int)
         for rule in self.rules:
-            fresh_h[rule.kind] = max(fresh_h[rule.kind], rule.fresh_within_h)
+            for kind in Kind if rule.kind is None else (rule.kind,):
+                fresh_h[kind] = max(fresh_h[kind], rule.fresh_within_h)
         return [
             case
             for case in cases
@@ -145,7 +146,7 @@ class _Session:
         member = self.members.get(case.owner_id) if case.owner_id else None
         past = history.get((member.id, case.kind), ()) if member and case.time_trusted else ()
         known = facts(case.measurement, member.person if member else None, past)
-        fired = judge((rule for rule in self.rules if rule.kind is case.kind), known)
+        fired = judge((rule for rule in self.rules if rule.speaks_of(case.kind)), known)
         self._withdraw_what_does_not_hold(case, {finding.rule.id for finding in fired})
         if member and case.time_trusted:
             self._answer(case, member, known)

@@ -19,7 +19,7 @@ from typing import Any
 from gateway.clinical.facts import vocabulary
 from gateway.clinical.language import ClinicalDataError, Condition, Facts, holds, leaves, parse, plain
 from gateway.clinical.words import Severity, Text, Words, text, words
-from gateway.wire.vocabulary import KINDS, Kind
+from gateway.wire.vocabulary import KINDS, QUANTITIES, Kind
 
 MAX_DEDUPE_H = 24 * 28
 MAX_FRESH_H = 24 * 28
@@ -38,11 +38,15 @@ class SignOff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One clinical rule as its file says it. `digest` covers everything but the sign-off."""
+    """One clinical rule as its file says it. `digest` covers everything but the sign-off.
+
+    Without a `kind` it is about what somebody feels, and speaks of a reading of any kind.
+    """
 
     id: str
     version: int
-    kind: Kind
+    kind: Kind | None
+    asks: frozenset[Kind]  # the kinds of readings at which its symptoms are asked
     name: Text
     context: Text
     condition: Condition
@@ -51,7 +55,7 @@ class Rule:
     performer_role: str
     deadline_min: int
     verify: str
-    worse: str  # "higher" or "lower": which way a value gets worse
+    worse: str  # "higher" or "lower": which way a value gets worse; "" where it is about none
     dedupe_h: int
     fresh_within_h: int
     protocol: str | None
@@ -65,7 +69,18 @@ class Rule:
     def quantities(self) -> tuple[str, ...]:
         """The quantities its condition compares, each once."""
         names = (leaf.operand.name for leaf in leaves(self.condition))
-        return tuple(dict.fromkeys(n for n in names if n in KINDS[self.kind].quantities))
+        of_kind = KINDS[self.kind].quantities if self.kind else ()
+        return tuple(dict.fromkeys(n for n in names if n in of_kind))
+
+    @property
+    def symptoms(self) -> frozenset[str]:
+        """The symptoms its condition names."""
+        told = (leaf.value for leaf in leaves(self.condition) if leaf.operand.name == "symptoms")
+        return frozenset(code for value in told if isinstance(value, frozenset) for code in value)
+
+    def speaks_of(self, kind: Kind) -> bool:
+        """Whether readings of `kind` are judged by it."""
+        return self.kind is None or self.kind is kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,11 +141,12 @@ def _rule(row: Mapping[str, Any], where: str) -> Rule:
     fields = _Fields(row, where)
     sets = words()
     condition = parse(row.get("condition"), vocabulary().operands, f"{where} condition")
-    kind = Kind(fields.one_of("kind", frozenset(Kind)))
+    kind = Kind(fields.one_of("kind", frozenset(Kind))) if "kind" in row else None
     rule = Rule(
         id=fields.text("id"),
         version=fields.number("version", least=1, most=9999),
         kind=kind,
+        asks=frozenset((kind,)) if kind else frozenset(map(Kind, fields.several("asks", frozenset(Kind)))),
         name=text(row.get("name"), f"{where} name"),
         context=text(row.get("context"), f"{where} context"),
         condition=condition,
@@ -139,7 +155,7 @@ def _rule(row: Mapping[str, Any], where: str) -> Rule:
         performer_role=fields.one_of("performer_role", sets.roles),
         deadline_min=fields.number("deadline_min", least=1, most=60 * 24 * 28),
         verify=fields.one_of("verify", sets.verify),
-        worse=fields.one_of("worse", frozenset(("higher", "lower"))),
+        worse=fields.one_of("worse", frozenset(("higher", "lower"))) if kind else "",
         dedupe_h=fields.number("dedupe_h", least=0, most=MAX_DEDUPE_H),
         fresh_within_h=fields.number("fresh_within_h", least=1, most=MAX_FRESH_H),
         protocol=fields.one_of("protocol", sets.protocols) if "protocol" in row else None,
@@ -149,9 +165,13 @@ def _rule(row: Mapping[str, Any], where: str) -> Rule:
         sign_off=_sign_off(row["sign_off"], where) if "sign_off" in row else None,
         digest=_digest(row, condition, sets),
     )
-    fields.nothing_else(Rule.__dataclass_fields__.keys() - {"digest"})
-    if not rule.quantities:
+    fields.nothing_else(Rule.__dataclass_fields__.keys() - {"digest", "asks" if kind else "worse"})
+    if kind and not rule.quantities:
         raise ClinicalDataError(f"{where} condition: compares no quantity of a {kind} reading")
+    if not kind and not rule.symptoms:
+        raise ClinicalDataError(f"{where} condition: without a kind it must be about symptoms")
+    if not kind and (about := {leaf.operand.name for leaf in leaves(condition)} & QUANTITIES.keys()):
+        raise ClinicalDataError(f"{where} condition: {min(about)} belongs to a kind of reading")
     return rule
 
 
@@ -220,6 +240,13 @@ class _Fields:
         known = sorted(map(str, words))
         if not isinstance(value, str) or value not in known:
             raise ClinicalDataError(f"{self._where} {name}: {value!r} is none of {', '.join(known)}")
+        return value
+
+    def several(self, name: str, words: Iterable[str]) -> list[str]:
+        value = self._row.get(name, [])
+        known = sorted(map(str, words))
+        if not isinstance(value, list) or not set(value) <= set(known):
+            raise ClinicalDataError(f"{self._where} {name}: is a list of {', '.join(known)}")
         return value
 
     def nothing_else(self, names: Iterable[str]) -> None:

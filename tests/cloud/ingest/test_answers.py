@@ -11,6 +11,7 @@ from sqlalchemy import Engine, select, update
 from cloud import db
 from cloud.crm.devices import registry as meters
 from cloud.crm.devices.tables import devices
+from cloud.crm.members.tables import members
 from cloud.crm.tasks.tables import task_events, tasks
 from cloud.health import IngestMetrics
 from cloud.ingest.commands import replay_letter
@@ -290,6 +291,45 @@ def test_signs_taken_back_take_the_emergency_back(cloud: Cloud) -> None:
     cloud.take(sent(said(high, Asked.SYMPTOMS)))
     cloud.read()
     assert cloud.rules() == {"BP-001": "cancelled", "BP-004": "ready"}
+
+
+def on_a_statin(cloud: Cloud, member: UUID = WANG) -> None:
+    with db.begin(cloud.engine) as connection:
+        query = update(members).where(members.c.chain_id == CHAIN, members.c.id == member)
+        connection.execute(query.values(medications=["statin"]))
+
+
+def test_whoever_looks_like_a_stroke_is_an_emergency_whatever_was_measured(cloud: Cloud) -> None:
+    sugar, high = reading(70), pressure(190, 100, 71)
+    cloud.take(sent(sugar, said(sugar, Asked.SYMPTOMS, "facial_droop")))
+    cloud.take(sent(high, said(high, Asked.SYMPTOMS, "chest_pain_10min")))
+    cloud.read()
+    # Of a stranger, too: somebody in the store needs help now.
+    assert cloud.owner(sugar) is None
+    assert cloud.rules() == {"CB-001": "ready", "CB-002": "ready"}
+
+
+def test_a_statin_and_muscle_pain_are_put_together_where_both_are_known(cloud: Cloud) -> None:
+    on_a_statin(cloud)
+    panel = {"kind": Kind.LIPID_PANEL, "values": {"total_cholesterol_mmol_l": Decimal("5.1")}}
+    his, hers = reading(72, visit=visit("M000001"), **panel), reading(73, visit=visit("M000002"), **panel)
+    cloud.take(sent(his, hers, *(said(one, Asked.SYMPTOMS, "muscle_pain") for one in (his, hers))))
+    cloud.read()
+    assert (cloud.owner(his), cloud.owner(hers)) == (WANG, LI)
+    assert cloud.rules() == {"LP-010": "ready"}
+    with cloud.engine.connect() as connection:
+        assert connection.execute(select(tasks.c.member_id)).scalar_one() == WANG
+
+
+def test_a_gout_attack_waits_for_its_owner_and_not_for_a_high_value(cloud: Cloud) -> None:
+    urate = reading(74, kind=Kind.URIC_ACID, values={"urate_umol_l": Decimal(330)})
+    cloud.take(sent(urate, said(urate, Asked.SYMPTOMS, "joint_red_hot_painful")))
+    cloud.read()
+    assert cloud.rules() == {}
+    with db.begin(cloud.engine) as connection:
+        changes.claim(connection, CHAIN, [urate.id], WANG, CLERK, NOW)
+    cloud.read()
+    assert cloud.rules() == {"UA-007": "ready"}
 
 
 def test_a_card_that_was_read_is_kept_as_evidence(cloud: Cloud) -> None:

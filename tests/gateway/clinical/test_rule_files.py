@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.clinical import ClinicalDataError, library, read, signed
+from gateway.wire.vocabulary import Kind
 
 RULE = """
 [[rule]]
@@ -144,3 +145,50 @@ def test_an_edited_rule_is_unsigned_again(old: str, new: str) -> None:
     (rule,) = read(sign(RULE).replace(old, new), "own.toml")
     assert rule.sign_off is not None
     assert not signed(rule)
+
+
+COMPLAINT = (
+    RULE.replace('kind = "glucose"\n', "")
+    .replace('worse = "lower"\n', "")
+    .replace(CONDITION, 'condition = { var = "symptoms", op = "has_any", value = ["jaundice"] }')
+)
+
+
+def test_a_rule_without_a_kind_speaks_of_every_reading_and_is_asked_only_where_it_says_so() -> None:
+    (rule,) = read(COMPLAINT, "own.toml")
+    assert all(rule.speaks_of(kind) for kind in Kind)
+    assert (rule.asks, rule.symptoms, rule.quantities) == (frozenset(), {"jaundice"}, ())
+    (rule,) = read(COMPLAINT + 'asks = ["lipid_panel"]\n', "own.toml")
+    assert rule.asks == {Kind.LIPID_PANEL}
+    (rule,) = read(RULE, "own.toml")
+    assert [kind for kind in Kind if rule.speaks_of(kind)] == [Kind.GLUCOSE]
+
+
+@pytest.mark.parametrize(
+    ("toml", "says"),
+    [
+        (COMPLAINT + 'asks = ["sugar"]', "own.toml XX-001 asks: is a list of "),
+        (COMPLAINT + 'worse = "higher"', "own.toml XX-001: no such field: worse"),
+        (RULE + 'asks = ["glucose"]', "own.toml XX-001: no such field: asks"),
+        (
+            COMPLAINT.replace("symptoms", "medications").replace("jaundice", "statin"),
+            "own.toml XX-001 condition: without a kind it must be about symptoms",
+        ),
+        (
+            RULE.replace('kind = "glucose"\n', "").replace('worse = "lower"\n', ""),
+            "own.toml XX-001 condition: without",
+        ),
+        (
+            COMPLAINT.replace(
+                'condition = { var = "symptoms", op = "has_any", value = ["jaundice"] }',
+                'condition = { all = [ { var = "symptoms", op = "has_any", value = ["jaundice"] }, '
+                '{ var = "glucose_mmol_l", op = "<", value = 3.0 } ] }',
+            ),
+            "own.toml XX-001 condition: glucose_mmol_l belongs to a kind of reading",
+        ),
+    ],
+)
+def test_a_rule_without_a_kind_is_about_what_somebody_feels(toml: str, says: str) -> None:
+    with pytest.raises(ClinicalDataError) as error:
+        read(toml, "own.toml")
+    assert str(error.value).startswith(says)

@@ -37,6 +37,9 @@ CRISIS = (
     "fever39",
     "dehydration",
 )
+STROKE = ("facial_droop", "limb_weakness", "speech_trouble")
+ON_A_STATIN = ("muscle_pain", "dark_urine", "jaundice")
+BRINGS_LOWS = ("insulin", "sulfonylurea", "glinide", "beta_blocker")
 NON_FASTING = ("random", "pre_meal", "post_meal_1h", "post_meal_2h", "bedtime")
 FIRES, SILENT = True, False
 
@@ -53,6 +56,14 @@ def sugar(value: Any, fires: bool, **more: Any) -> Row:
 
 def fat(value: Any, fires: bool, **more: Any) -> Row:
     return {"triglyceride_mmol_l": value} | more, fires
+
+
+def urate(value: Any, fires: bool, **more: Any) -> Row:
+    return {"urate_umol_l": value} | more, fires
+
+
+def feels(fires: bool, signs: list[str], **more: Any) -> Row:
+    return {"symptoms": signs} | more, fires
 
 
 def pulse(value: Any, fires: bool, **more: Any) -> Row:
@@ -124,6 +135,49 @@ def _high_sugar(limit: str, below: str, above: str) -> list[Row]:
 
 
 TABLES: dict[str, list[Row]] = {
+    "CB-001": [
+        *asked(feels, STROKE, "vomiting"),
+        feels(FIRES, ["facial_droop"], glucose_mmol_l="5.4"),  # whatever was measured, and whatever it says
+        ({"symptoms": "?", "systolic_mmhg": 230}, SILENT),
+    ],
+    "CB-002": [
+        *asked(feels, ["chest_pain_10min"], "chest_pain"),
+        feels(FIRES, ["chest_pain_10min"], systolic_mmhg=118, diastolic_mmhg=76),
+        ({"symptoms": "?"}, SILENT),
+    ],
+    "CB-006": [
+        *(sugar("3.9", FIRES, age_years=65, medications=[drug]) for drug in BRINGS_LOWS),
+        sugar("3.8", FIRES, age_years=66, medications=["insulin"]),
+        sugar("4.0", SILENT, age_years=80, medications=["insulin"]),
+        sugar("3.9", SILENT, age_years=64, medications=["insulin"]),
+        sugar("3.9", SILENT, age_years=80, medications=["metformin"]),
+        sugar("3.9", SILENT, age_years=80, medications=[]),
+        sugar("LO", FIRES, age_years=80, medications=["insulin"]),
+        sugar("HI", SILENT, age_years=80, medications=["insulin"]),
+        sugar("2.0", SILENT, age_years="?", medications=["insulin"]),
+        sugar("2.0", SILENT, age_years=80, medications="?"),
+        sugar("?", SILENT, age_years=80, medications=["insulin"]),
+    ],
+    "LP-010": [
+        *asked(lambda fires, signs: feels(fires, signs, medications=["statin"]), ON_A_STATIN, "abdominal_pain"),
+        feels(SILENT, ["muscle_pain"], medications=["insulin"]),
+        feels(SILENT, ["muscle_pain"], medications=[]),
+        feels(SILENT, ["muscle_pain"], medications="?"),  # at the dock, where nobody knows: the cloud judges again
+        ({"symptoms": "?", "medications": ["statin"]}, SILENT),
+    ],
+    "UA-007": [
+        *asked(feels, ["joint_red_hot_painful"], "fever39"),
+        feels(FIRES, ["joint_red_hot_painful"], urate_umol_l=310),  # in an attack it may be normal
+        ({"symptoms": "?", "urate_umol_l": 640}, SILENT),
+    ],
+    "UA-008": [
+        urate(719, SILENT),
+        urate(720, FIRES),
+        urate(721, FIRES),
+        urate("HI", FIRES),
+        urate("LO", SILENT),
+        urate("?", SILENT),
+    ],
     "BP-001": [
         *asked(lambda fires, signs: bp(180, 109, fires, symptoms=signs), DANGER, "abdominal_pain"),
         bp(179, 109, SILENT, symptoms=["syncope"]),
