@@ -19,6 +19,8 @@ from cloud.i18n import N_
 router = APIRouter(include_in_schema=False)
 
 SPANS_DAYS = {90: N_("90 days"), 365: N_("1 year"), 1825: N_("5 years")}
+TASKS_AT_ONCE = 4
+"""Every open task is shown, and closed ones up to so many in all; the earlier ones are one touch away."""
 SEXES = {"male": N_("male"), "female": N_("female"), "other": N_("other"), "unknown": N_("not stated")}
 PAGES = {
     "member": N_("Member page"),
@@ -74,7 +76,16 @@ def member_page(
     person = person_of(row, today)
     ledger = service.readings_of_member(desk.connection, desk.reader, member_id)
     readings = [view(reading, person, desk.t) for reading in ledger]
-    tasks = tasks_service.of_member(desk.connection, desk.reader, member_id)
+    tasks = task_views.views(
+        desk.connection,
+        desk.reader,
+        tasks_service.of_member(desk.connection, desk.reader, member_id),
+        desk.t,
+        desk.now,
+        rules=desk.rules,
+        page="member",
+    )
+    at_once = max(TASKS_AT_ONCE, sum(task.open for task in tasks))
     pages = max(1, -(-len(readings) // service.PAGE_SIZE))
     page = min(page, pages)
     shown = readings[(page - 1) * service.PAGE_SIZE : page * service.PAGE_SIZE]
@@ -94,9 +105,8 @@ def member_page(
         page=page,
         pages_of_readings=pages,
         total=len(readings),
-        tasks=task_views.views(
-            desk.connection, desk.reader, tasks, desk.t, desk.now, rules=desk.rules, page="member"
-        ),
+        tasks=tasks[:at_once],
+        earlier=tasks[at_once:],
         viewers=service.viewers(desk.connection, desk.reader, member_id)
         if desk.reader.may(Action.SEE_VIEWERS)
         else None,

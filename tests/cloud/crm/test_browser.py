@@ -209,12 +209,46 @@ def test_filters_survive_the_back_button(context):
     expect(page.locator("[name=severity]")).to_have_value("4")
 
 
+def sideways(page: Page) -> int:
+    """By how many pixels the page is wider than its window."""
+    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize("width", [1280, 1440])
+def test_a_desk_never_scrolls_sideways_in_either_language(context, engine: Engine, width):
+    at = datetime.now(UTC) - timedelta(hours=1)
+    with engine.begin() as connection:
+        keep(connection, "kang", "n01", "张桂兰", reading("asked", Kind.GLUCOSE, at, {"glucose_mmol_l": "7.2"}))
+    page = sign_in(context)
+    page.set_viewport_size({"width": width, "height": 900})
+    for language in ("English", "中文"):
+        page.get_by_role("button", name=language).click()
+        for path in (*PAGES, f"/tasks/{id_of('task_n')}", f"/members/{id_of('张桂兰')}"):
+            page.goto(path)
+            assert sideways(page) <= 0, (language, path)
+
+
+def test_one_call_that_settles_two_tasks_is_recorded_once_and_said(context, engine: Engine):
+    with engine.begin() as connection:
+        add_task(connection, "second", about="glucose9", rule="GL-015")
+    page = sign_in(context)
+    page.goto(f"/tasks/{id_of('task_n')}")
+    page.locator(f"[name=also][value='{id_of('second')}']").check()
+    page.get_by_text("无人接听").click()
+    page.get_by_role("button", name="保存结果").click()
+    page.wait_for_url("**/tasks")
+    expect(page.locator("#notice")).to_contain_text("已保存。 移出列表，明天自动回来")
+    expect(page.locator("tr.row")).to_have_count(1)  # the emergency of somebody unknown
+    page.get_by_role("button", name="关闭").click()
+    expect(page.locator("#notice .notice")).to_have_count(0)
+
+
 def test_a_telephone_shows_cards_and_never_scrolls_sideways(context):
     page = sign_in(context)
     page.set_viewport_size(TELEPHONE)
     for path in (*PAGES, f"/tasks/{id_of('task_n')}", f"/members/{id_of('张桂兰')}"):
         page.goto(path)
-        assert page.evaluate("document.documentElement.scrollWidth") <= TELEPHONE["width"], path
+        assert sideways(page) <= 0, path
     page.goto("/tasks")
     expect(page.locator("table thead")).to_be_hidden()
     heights = page.locator(".c-act button").evaluate_all("all => all.map((one) => one.offsetHeight)")

@@ -268,3 +268,23 @@ def test_one_call_settles_several_tasks_of_a_member(as_, engine):
         assert steps(engine, name)[-1] == "snoozed"
         assert task(engine, name).owner_staff_id == id_of("specialist")
     assert task(engine, "colleagues").snooze_until is None
+
+
+def test_a_members_page_shows_every_open_task_and_hides_the_earlier_ones_behind_one_touch(as_, engine):
+    clerk, page = as_("clerk"), f"/members/{id_of('张桂兰')}"
+    with engine.begin() as connection:
+        for number in range(8):
+            add_task(connection, f"open{number}", about="bp9")
+    clerk.post(f"/tasks/{id_of('task_n')}/resolve", outcome="seen_by_doctor")
+    at_once, later = clerk.get(page).text.split('<details id="earlier">')
+    assert all(str(id_of(f"open{number}")) in at_once for number in range(8))
+    assert str(id_of("task_n")) in later
+    assert "更早的 1 项任务" in later
+
+
+def test_a_member_without_a_reading_still_has_tasks(as_, engine):
+    with engine.begin() as connection:
+        add_task(connection, "bare", member="刘建国", about=None)
+    page = as_("clerk").get(f"/members/{id_of('刘建国')}").text
+    assert "还没有读数" in page
+    assert str(id_of("bare")) in page
