@@ -3,9 +3,11 @@
 The frames are `lepu_pc300_frames`'. Nothing is begun from here: an empty cuff must not inflate by itself.
 """
 
+import re
 from decimal import Decimal
+from typing import TypeAlias
 
-from gateway.conversation import Context, Driver, Garbled, Lost, Record, Sighting, Step, Talk, note
+from gateway.conversation import Context, Driver, Garbled, Lost, Record, Sighting, Step, Talk, note, remember
 from gateway.drivers import cuff
 from gateway.drivers import lepu_pc300_frames as frames
 from gateway.drivers.ble_common import NoReading, emit_or_note
@@ -42,7 +44,7 @@ def talk(context: Context) -> Talk:
     line = yield from open_line((LINE,))
     yield from note("maker", "Lepu")
     yield from say(line, frames.request(Token.ABOUT, frames.NAME))
-    results = _Results()
+    results = _Results(context.last_record)
     try:
         yield from _listen(line, results)
     except Lost:
@@ -61,17 +63,31 @@ def _listen(line: Line, results: "_Results") -> Step[None]:
         except Garbled as garbled:
             made = NoReading(why=f"garbled_{garbled.error}")
         yield from emit_or_note(made)
+        if isinstance(made, Record) and results.mark:  # an SpO2 is measured anew
+            yield from remember(results.mark)
     if framer.flush() or framer.skipped > skipped:
         yield from note("error", "garbled_line")
 
 
-class _Results:
-    """Which frames are results, and which of them are new. None of them has a time or a number."""
+Key: TypeAlias = tuple[int, int]
+"""Of what kind a result is: token and type."""
+_REMEMBERED = re.compile("(?:[0-9a-f]{2}){2,}")
 
-    def __init__(self) -> None:
+
+def _results_in(mark: str | None) -> dict[Key, bytes]:
+    """What was remembered, see `_Results.mark`."""
+    words = [bytes.fromhex(word) for word in (mark or "").split() if _REMEMBERED.fullmatch(word)]
+    return {(word[0], word[1]): word[2:] for word in words}
+
+
+class _Results:
+    """Which frames are results, and which of them are new. None of them has a time or a number, so the last ones
+    are remembered: what is told first thing to a new connection may be what was told to the one before."""
+
+    def __init__(self, mark: str | None) -> None:
         self.told = False
         self._count = 0
-        self._last: dict[tuple[int, int], tuple[bytes, int]] = {}
+        self._last = {key: (data, 0) for key, data in _results_in(mark).items()}
         self._oxygen: list[int] = []
         self._oxygen_told = False
         self._going_on: set[Token] = set()  # what told its steps: the next result of it is theirs
@@ -107,6 +123,7 @@ class _Results:
                 heat = frames.temperature(it)
                 if not heat.is_final:
                     self._going_on.add(Token.TEMPERATURE)
+                    self._forget_the_connection_before((Token.TEMPERATURE, frames.RESULT))
                     return None
                 live = self._was_seen(Token.TEMPERATURE)
                 return temperature_record(heat, live=live) if self._is_new(it) else None
@@ -118,6 +135,15 @@ class _Results:
         seen = token in self._going_on
         self._going_on.discard(token)
         return seen
+
+    @property
+    def mark(self) -> str:
+        """The last result of each kind, for the next connection."""
+        return " ".join(f"{token:02x}{type_:02x}{data.hex()}" for (token, type_), (data, _) in self._last.items())
+
+    def _forget_the_connection_before(self, key: Key) -> None:
+        if self._last.get(key, (b"", -1))[1] == 0:
+            del self._last[key]
 
     def _is_new(self, it: Frame) -> bool:
         is_glucose = it.token in (Token.GLUCOSE, Token.STRIP) and it.type == frames.GLUCOSE
@@ -203,11 +229,11 @@ DRIVER = Driver(
     "meter plugged into them glucose, uric acid and cholesterol.",
     source="Lepu's Bluetooth kit (viatomEcho/LepuBle, Pc300BleResponse), a demonstration program of the maker's "
     "protocol, and frames that a French project shows.",
-    quirks="Results have neither time nor number and are told more than once: the same again within ten frames "
-    "is one result, and glucose comes on two tokens. Glucose in mg/dL is refused, as two programs disagree on "
-    "its scale by ten. A temperature counts when the box says that it is final, an SpO2 after half a minute, "
-    "at rest. A pressure or a temperature that follows its own steps is of now. Nothing is asked for but its "
-    "name; its clock is of no use to results without a time.",
+    quirks="Results have neither time nor number and are told more than once: the same again within ten frames is "
+    "one result, also where the line was lost between, and glucose comes on two tokens. Glucose in mg/dL is "
+    "refused, as two programs disagree on its scale by ten. A temperature counts when the box says that it is "
+    "final, an SpO2 after half a minute, at rest. A pressure or a temperature that follows its own steps is of "
+    "now. Nothing is asked for but its name; its clock is of no use to results without a time.",
     proven_by="Captured frames of a glucose, an SpO2 and a temperature; their layouts, and blood pressure's, from "
     "two programs. Uric acid and cholesterol from one. What it tells again when connected again nobody says. "
     "Transcripts by hand, a virtual box.",
