@@ -16,7 +16,7 @@ from gateway.transports.serial_port import SerialPorts
 from gateway.visits import Visits
 from tests.gateway.test_docking import Board
 from tests.gateway.transports.rig import NOON, WITHIN_S
-from tests.gateway.transports.test_serial_port import ADAPTER, NOW, Sockets, until
+from tests.gateway.transports.serial_rig import ADAPTER, NOW, Sockets, until
 
 
 class Clock:

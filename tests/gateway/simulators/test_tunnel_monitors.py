@@ -19,7 +19,7 @@ from gateway.wire.messages import TimeQuality
 from tests.gateway.simulators.meeting import meet
 from tests.gateway.test_docking import Board
 from tests.gateway.transports.rig import WITHIN_S
-from tests.gateway.transports.test_serial_port import ADAPTER, NOW, Sockets
+from tests.gateway.transports.serial_rig import ADAPTER, NOW, Sockets
 
 NOON = datetime.fromisoformat("2026-03-05T12:00:30")
 

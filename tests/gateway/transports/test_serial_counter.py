@@ -26,7 +26,7 @@ from gateway.transports.serial_port import SerialPorts
 from gateway.visits import Visits
 from tests.gateway.test_docking import Board
 from tests.gateway.transports.rig import NOON
-from tests.gateway.transports.test_serial_port import ADAPTER, NOW, Sockets
+from tests.gateway.transports.serial_rig import ADAPTER, NOW, Sockets
 
 WITHIN_S = 40.0
 """Ends a test that hangs; none is judged by it."""

@@ -11,7 +11,7 @@ from gateway.conversation import SerialLine
 from gateway.transports.serial_link import open_tty
 from gateway.transports.serial_port import Port
 from gateway.transports.serial_survey import Surveyed, judge, survey, unknown_drivers
-from tests.gateway.transports.test_serial_port import ADAPTER, KNOWN, LOGGER, MONITOR, Sockets, wire
+from tests.gateway.transports.serial_rig import ADAPTER, KNOWN, LOGGER, MONITOR, Sockets, wire
 
 recognise = partial(drivers.recognise, drivers=(MONITOR, LOGGER))
 TUNNEL = Port(device="/dev/ttyUSB0", address="1-1.2", usb_id=ADAPTER, product="USB Serial")
