@@ -270,15 +270,15 @@ DRIVER = Driver(
     source="The maker's own frames with what the meters showed (SDK设备返回格式.xlsx), its error table of "
     "2022-07-15, SDConstant.h and the READMEs of its kits; five public apps.",
     quirks="HI and LO frames still hold a number: it is never taken. Machines 0004 and 0012 have no such flag: "
-    "beyond 1.1 to 33.3 mmol/L, and as errors 11 and 12, they mean HI and LO. That mg/dL of 0012 comes in "
-    "tenths only one app says. Its memory tells no unit and is taken for mmol/L, which meters for China "
-    "show; a number beyond that range may be mg/dL and is refused. A meter whose clock was never set says so: "
-    "what is measured now counts as now, what it kept has no trusted time. Nobody can ask for its time, and what a "
-    "result says tells nothing of the clock: it may be told late. Only machine 0004's clock can be set, to the "
-    "minute; its memory comes in "
-    "packages whose layout is not public, and is not asked for. The 2000 family is asked by sample type. Of "
-    "000A, 0018, 0020, 0024, 2002 and others the layout is not public: their results are noted as errors, and "
-    "their bytes kept. The old WL-1 has no seconds: two equal values within a minute become one reading.",
+    "beyond 1.1 to 33.3 mmol/L, and as errors 11 and 12, they mean HI and LO. That mg/dL of 0012 comes in tenths "
+    "only one app says. Its memory tells no unit and is taken for mmol/L, which meters for China show; a number "
+    "beyond that range may be mg/dL and is refused. A meter whose clock was never set says so: what is measured "
+    "now counts as now, what it kept has no trusted time. Nobody can ask for its time, and what a result says "
+    "tells nothing of the clock: it may be told late. Only machine 0004's clock can be set, to the minute; its "
+    "memory comes in packages whose layout is not public, and is not asked for. The 2000 family is asked by "
+    "sample type. Of 000A, 0018, 0020, 0024, 2002 and others the layout is not public: their results are noted as "
+    "errors, and their bytes kept. The old WL-1 has no seconds: two equal values within a minute become one "
+    "reading.",
     proven_by="Frames of eight meters published by the maker with what the display said, captured frames of a "
     "WL-1 and a 安稳+Air, commands of five apps, transcripts, a virtual meter. No conversation with a real one "
     "yet; reading the memory of the 2000 family, setting the clock and control solution are unproven.",
