@@ -20,9 +20,9 @@ from gateway.board import Board
 from gateway.buffer.outbox import HeldState, Outbox, OutboxFull
 from gateway.clinical import library
 from gateway.config import Config, VirtualSettings
-from gateway.counter import rules_here
 from gateway.docking import Docking
 from gateway.drivers import NotADriver, known_drivers, recognise
+from gateway.judging import rules_here
 from gateway.lines import lines_of
 from gateway.logged import failing
 from gateway.lookup import LookUps

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from gateway.clinical import Rule
-from gateway.counter import NOBODYS_FOR, Counter, alarming, at_counter
-from gateway.whose import moment
+from gateway.counter import Counter, at_counter
+from gateway.judging import alarming
+from gateway.whose import NOBODYS_FOR, moment
 from gateway.wire.messages import Answer, Reading, Visit
 
 READINGS_KEPT = 32

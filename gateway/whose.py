@@ -11,6 +11,8 @@ from uuid import UUID
 from gateway.wire.evidence import inside
 from gateway.wire.messages import SOMEBODY_ELSE, TAIL_ONLY, VISITOR, Answer, Asked, Reading, TimeQuality, Visit
 
+NOBODYS_FOR = timedelta(minutes=10)
+"""How long a reading without a visit is asked about, and its first-aid card stands: as long as an idle visit."""
 BEFORE_THE_CARD = timedelta(minutes=2)
 """Some customers are measured first and show their card then. Whoever measured earlier has mostly gone."""
 
@@ -18,6 +20,21 @@ BEFORE_THE_CARD = timedelta(minutes=2)
 def moment(reading: Reading) -> datetime:
     """When it was taken, as far as anybody can say: where no clock is to be believed, when it arrived."""
     return reading.time.received if reading.time.quality is TimeQuality.UNTRUSTED else reading.time.at
+
+
+def belongs(reading: Reading, visit: Visit, said: "Said") -> bool:
+    """Whether it is the visitor's: what staff said counts for more than the clocks."""
+    stated = said.visitors(reading.id, visit)
+    return certainly(reading, visit) if stated is None else stated
+
+
+def nobodys(reading: Reading, visit: Visit | None, now: datetime) -> bool:
+    """Measured a moment ago, and not in any visit: before it was opened, or without one."""
+    evidence = reading.visit
+    if evidence is not None and (visit is None or evidence.id != visit.id):
+        return False
+    # A clock that was set back makes a future time: over at once, like everything on the board.
+    return timedelta(seconds=-1) <= now - moment(reading) < NOBODYS_FOR
 
 
 def certainly(reading: Reading, visit: Visit) -> bool:

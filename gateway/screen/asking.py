@@ -16,7 +16,6 @@ from gateway.counter import (
     Average,
     Counter,
     FirstAid,
-    Judged,
     Meal,
     MeasureAgain,
     Rest,
@@ -24,6 +23,7 @@ from gateway.counter import (
     Third,
     Whose,
 )
+from gateway.judging import Judged
 from gateway.screen.values import Figure, figures, pressure, taken
 from gateway.screen.wording import Wording
 from gateway.whose import known, moment

@@ -6,7 +6,8 @@ Nothing on it says who was measured. The values are those of the screen (`values
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.counter import Counter, Judged
+from gateway.counter import Counter
+from gateway.judging import Judged
 from gateway.screen.asking import averaged, urged
 from gateway.screen.values import Figure, figures, taken
 from gateway.screen.wording import Wording

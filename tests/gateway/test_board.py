@@ -12,7 +12,8 @@ from gateway.answering import answer as make_answer
 from gateway.board import SUBSCRIBERS_KEPT, TILES_KEPT, Board
 from gateway.clinical import library
 from gateway.conversation import Sighting
-from gateway.counter import Meal, Rest, Symptoms, rules_here
+from gateway.counter import Meal, Rest, Symptoms
+from gateway.judging import rules_here
 from gateway.lately import READINGS_KEPT
 from gateway.visits import Visits
 from gateway.wire.messages import Answer, Asked, Device, Purpose, Reading, TakenAt, TimeQuality

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from gateway.answering import BadAnswer, answer
 from gateway.clinical import Severity, SignOff, library
 from gateway.counter import (
-    NOBODYS_FOR,
     Average,
     Counter,
     Meal,
@@ -23,9 +22,10 @@ from gateway.counter import (
     Third,
     Whose,
     at_counter,
-    rules_here,
 )
+from gateway.judging import rules_here
 from gateway.repeats import rest
+from gateway.whose import NOBODYS_FOR
 from gateway.wire.messages import (
     SOMEBODY_ELSE,
     VISITOR,

@@ -16,8 +16,8 @@ from gateway.board import Board
 from gateway.buffer.limits import OutboxFull
 from gateway.clinical import library
 from gateway.config import Slot
-from gateway.counter import rules_here
 from gateway.health import Health
+from gateway.judging import rules_here
 from gateway.lookup import Away
 from gateway.meters import Meters
 from gateway.screen.app import Dock, create_app
