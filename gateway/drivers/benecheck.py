@@ -248,7 +248,9 @@ _SOURCE = (
 _QUIRKS = (
     "Units: glucose and cholesterol in mg/dL, uric acid in tenths of it, whatever the display shows. What was "
     "just measured has index 0, so a record is known by its minute and value; two equal results in one minute are "
-    "told apart when the memory is read. Records stay in the meter; clearing is never sent."
+    "told apart when the memory is read. No frame known tells which meter it is, so that one read by cable and by "
+    "dongle counts as two, and its records twice: use one of them for a meter. Records stay in the meter; "
+    "clearing is never sent."
 )
 SERIAL_DRIVER = Driver(
     name="serial.benecheck",
