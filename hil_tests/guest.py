@@ -50,14 +50,16 @@ ifconfig lo 127.0.0.1 up
 cp /job /new/run/job
 exec switch_root /new /bin/bash /run/job
 """
-# bluetoothd is started again when it ends, as systemd starts it when somebody calls for org.bluez.
-JOB = """export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TMPDIR=/run PYTHONDONTWRITEBYTECODE=1
+# bluetoothd is started by whoever calls org.bluez, after it died too, as on Debian: there the bus asks systemd to.
+JOB = r"""export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TMPDIR=/run PYTHONDONTWRITEBYTECODE=1
 export DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/dbus/system_bus_socket
-dbus-daemon --session --fork --nopidfile --address=$DBUS_SYSTEM_BUS_ADDRESS
-while :; do {bluetoothd} -n 2>>/run/bluetoothd.log; sleep 2; done &
-sleep 3
+mkdir -p /run/share/dbus-1/services
+printf '#!/bin/sh\nexec {bluetoothd} -n 2>>/run/bluetoothd.log\n' >/run/start; chmod +x /run/start
+printf '[D-BUS Service]\nName=org.bluez\nExec=/run/start\n' >/run/share/dbus-1/services/org.bluez.service
+XDG_DATA_HOME=/run/share dbus-daemon --session --fork --nopidfile --address=$DBUS_SYSTEM_BUS_ADDRESS
 cd {here} && {command}
 status=$?
+[ $status = 0 ] || tail -n 20 /run/bluetoothd.log
 echo; echo "{done}$status"
 echo o > /proc/sysrq-trigger; sleep 60
 """
