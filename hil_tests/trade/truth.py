@@ -3,7 +3,7 @@
 A measurement is known by its meter's address and its values: no meter ever measures the same twice here.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -109,6 +109,9 @@ class Verdict:
     dishonest_time: int  # believed, and wrong by more than it may
     times_before: dict[str, int]  # by quality, before the gateway knew what year it was
     times_after: dict[str, int]
+    times_off_s: dict[
+        str, tuple[float, float]
+    ]  # of those believed: the earliest, and the latest for its `early_s`
     by_driver: dict[str, int]
     evidence: tuple[str, ...]  # a line for each thing that went wrong, all of it virtual
 
@@ -203,12 +206,26 @@ def compare(
         ),
         times_before=_by_quality(before),
         times_after=_by_quality(after),
+        times_off_s=_off(known),
         by_driver=_by_driver(expected.values()),
         evidence=(
             *(f"lost {one.driver} {_fate(one)}" for one, excuse in absences if excuse is None),
             *_evidence(rows, expected, forgot),
         ),
     )
+
+
+def _off(known: Iterable[tuple[_Row, Used]]) -> dict[str, tuple[float, float]]:
+    off: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for row, one in known:
+        time = row.reading.time
+        if time.quality in BELIEVED:
+            late_s = (time.at - one.at).total_seconds()
+            off[str(time.quality)].append((late_s, late_s - time.early_s))
+    return {
+        quality: (round(min(at for at, _ in offs), 2), round(max(earliest for _, earliest in offs), 2))
+        for quality, offs in off.items()
+    }
 
 
 def _fate(one: Used) -> str:
