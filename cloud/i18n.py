@@ -85,6 +85,10 @@ class Translator:
         """How long ago, in the largest unit that says enough: 3 天前."""
         return self._span(now - moment, self(N_("just now")), self(N_("%(span)s ago")))
 
+    def lasting(self, seconds: int) -> str:
+        """For how long, in the largest unit that says enough: 3 天."""
+        return self._span(timedelta(seconds=seconds), self(N_("less than a minute")), "%(span)s")
+
     def until(self, moment: datetime, now: datetime) -> str:
         """How long until then, or how much too late."""
         if moment >= now:

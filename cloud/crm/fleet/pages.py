@@ -15,10 +15,24 @@ STATES = {
     "offline": N_("offline"),
     "never": N_("never heard"),
 }
+TRANSPORTS = {"ble": N_("Bluetooth"), "serial": N_("Serial"), "dock": N_("Dock"), "virtual": N_("Virtual")}
+TRANSPORT_STATES = {
+    "ok": N_("works"),
+    "silent": N_("hears nothing"),
+    "absent": N_("not there"),
+    "failed": N_("failed"),
+}
 
 
 @router.get("/gateways")
 def gateway_page(desk: Desk) -> HTMLResponse:
     """Every gateway in scope."""
     found = service.gateway_list(desk.connection, desk.reader, desk.now)
-    return desk.page("fleet/gateways.html", nav="gateways", gateways=found, states=STATES)
+    return desk.page(
+        "fleet/gateways.html",
+        nav="gateways",
+        gateways=found,
+        states=STATES,
+        transports=TRANSPORTS,
+        transport_states=TRANSPORT_STATES,
+    )

@@ -1,5 +1,6 @@
 """Gateways in scope: when each was last heard, how much it still holds, whether its clock can be believed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -7,11 +8,21 @@ from typing import Any
 from sqlalchemy import Connection
 
 from cloud.crm.access import Reader, gateways_of
+from cloud.crm.devices import service as devices_service
 from cloud.crm.fleet.tables import gateways
 from cloud.crm.stores.service import store_names
 
 SILENT_AFTER = timedelta(minutes=15)
 """A gateway reports every minute; a quarter of an hour of opening time without a word is worth a call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterView:
+    """A meter beside a gateway, and when it last gave a reading there; who told no name is called by the key."""
+
+    key: str
+    name: str
+    last_seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,17 +40,19 @@ class GatewayView:
     clock_trusted: bool | None
     software: str
     transports: dict[str, str]
-    meters: int
+    meters: list[MeterView]
 
 
 def gateway_list(connection: Connection, reader: Reader, now: datetime) -> list[GatewayView]:
     """Every gateway in scope, by store."""
     rows = connection.execute(gateways_of(reader).order_by(gateways.c.store_id, gateways.c.id)).all()
     names = store_names(connection, reader.chain_id, {row.store_id for row in rows})
-    return [_view(row, names.get(row.store_id, row.store_id), now) for row in rows]
+    keys = {key for row in rows for key in (row.status or {}).get("meters") or {}}
+    meters = devices_service.names_of(connection, reader.chain_id, keys)
+    return [_view(row, names.get(row.store_id, row.store_id), meters, now) for row in rows]
 
 
-def _view(row: Any, store_name: str, now: datetime) -> GatewayView:
+def _view(row: Any, store_name: str, meters: Mapping[str, str], now: datetime) -> GatewayView:
     status = row.status or {}
     return GatewayView(
         id=row.id,
@@ -53,7 +66,14 @@ def _view(row: Any, store_name: str, now: datetime) -> GatewayView:
         clock_trusted=bool(status.get("clock_trusted", False)) if row.status else None,
         software=str(status.get("software", "")),
         transports={str(name): str(state) for name, state in (status.get("transports") or {}).items()},
-        meters=len(status.get("meters") or {}),
+        meters=sorted(
+            (
+                MeterView(key=key, name=meters.get(key, key), last_seen_at=datetime.fromisoformat(seen))
+                for key, seen in (status.get("meters") or {}).items()
+            ),
+            key=lambda meter: meter.last_seen_at,
+            reverse=True,
+        ),
     )
 
 
