@@ -1,6 +1,5 @@
 """What staff are asked at the counter: one thing at a time, of the right customer, and never too late."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -20,15 +19,12 @@ from gateway.counter import (
     Rest,
     Symptoms,
     Third,
-    Whose,
     at_counter,
 )
 from gateway.judging import rules_here
 from gateway.repeats import rest
 from gateway.whose import NOBODYS_FOR
 from gateway.wire.messages import (
-    SOMEBODY_ELSE,
-    VISITOR,
     Answer,
     Asked,
     Purpose,
@@ -38,48 +34,10 @@ from gateway.wire.messages import (
     TimeQuality,
     Visit,
 )
-from gateway.wire.vocabulary import Kind, OffScale
 from gateway.wire.vocabulary import Meal as MealWord
-from tests.gateway.readings import NOON, reading
-
-RULES = rules_here(library(), production=False)
-WANG = Visit(id=UUID(int=1), code="M001", slot="one", opened=NOON)
-LI = Visit(id=UUID(int=2), code="M002", slot="two", opened=NOON)
-MINUTE = timedelta(minutes=1)
-
-
-def pressure(systolic: int, diastolic: int, *, after: timedelta = MINUTE, **more) -> Reading:
-    values = {"systolic_mmhg": Decimal(systolic), "diastolic_mmhg": Decimal(diastolic)}
-    given_ = {"values": values | {"pulse_per_min": Decimal(72)}, "visit": WANG} | more
-    return reading(Kind.BLOOD_PRESSURE, NOON + after, **given_)
-
-
-def sugar(value: str, *, after: timedelta = MINUTE, **more) -> Reading:
-    if value in ("HI", "LO"):
-        shown = {"off_scale": {"glucose_mmol_l": OffScale(value)}, "values": {}}
-    else:
-        shown = {"values": {"glucose_mmol_l": Decimal(value)}}
-    return reading(Kind.GLUCOSE, NOON + after, **({"visit": WANG} | shown | more))
-
-
-def look(
-    *readings: Reading,
-    answers: Iterable[Answer] = (),
-    after: timedelta = 2 * MINUTE,
-    visit: Visit | None = WANG,
-    profile: str | None = None,
-) -> Counter:
-    return at_counter("one", visit, readings, answers, NOON + after, rules=RULES, profile=profile)
-
-
-def said(about: Reading, what: Asked, *values: str) -> Answer:
-    return Answer(id=UUID(int=99), reading=about.id, what=what, values=values, at=NOON, slot="one")
-
-
-def codes(question: object) -> set[str]:
-    assert isinstance(question, Meal | Symptoms)
-    return {choice.code for choice in question.choices}
-
+from gateway.wire.vocabulary import OffScale
+from tests.gateway.at_counter import LI, MINUTE, RULES, WANG, codes, look, pressure, said, sugar
+from tests.gateway.readings import NOON
 
 # --- glucose ---------------------------------------------------------------------------------------------------
 
@@ -114,94 +72,6 @@ def test_nobodys_glucose_is_not_asked_about_when_the_next_customer_stands_there(
     strangers = sugar("5.8", after=-3 * MINUTE, visit=None)
     assert look(strangers, after=MINUTE).asked is None
     assert codes(look(strangers, after=MINUTE, visit=None).asked)
-
-
-# --- whose it is -----------------------------------------------------------------------------------------------
-
-
-def doubtful(value: str = "5.8", **more) -> Reading:
-    """By a meter whose clock shows whole minutes: it may have been taken before the card was scanned."""
-    whole_minute = TakenAt(
-        at=NOON + timedelta(seconds=40),
-        quality=TimeQuality.DEVICE,
-        received=NOON + timedelta(seconds=45),
-        early_s=60.0,
-    )
-    return sugar(value, **({"time": whole_minute} | more))
-
-
-def untimed(**more) -> Reading:
-    at = NOON + MINUTE
-    return sugar("5.8", time=TakenAt(at=at, quality=TimeQuality.UNTRUSTED, received=at, early_s=0.0), **more)
-
-
-@pytest.mark.parametrize(
-    "measured",
-    [doubtful(), untimed(), sugar("5.8", after=-MINUTE, visit=None)],
-    ids=["whole minutes", "no clock", "measured before the card was scanned"],
-)
-def test_where_the_clocks_leave_it_open_staff_are_asked_before_anything_else(measured: Reading):
-    asking = look(measured, after=2 * MINUTE)
-    assert asking.asked == Whose(reading_id=measured.id)
-    assert not asking.readings[0].visitors
-
-    theirs = look(measured, answers=[whose(measured, VISITOR, WANG)])
-    assert theirs.readings[0].visitors
-    assert isinstance(theirs.asked, Meal)
-
-    not_theirs = look(measured, answers=[whose(measured, SOMEBODY_ELSE, WANG)])
-    assert not not_theirs.readings[0].visitors
-    assert not_theirs.asked is None
-
-
-def whose(about: Reading, word: str, visit: Visit, *, after: timedelta = 2 * MINUTE) -> Answer:
-    counter = look(about, visit=visit, after=after)
-    return answer(counter, about.id, Asked.WHOSE, [word], id=UUID(int=98), at=NOON)
-
-
-def test_an_answer_says_which_card_is_meant():
-    said_so = whose(doubtful(), VISITOR, WANG)
-    assert (said_so.values, said_so.visit) == ((VISITOR, "M001"), WANG.id)
-
-
-def test_one_customers_no_asks_the_next_and_one_customers_yes_does_not():
-    measured = sugar("5.8", after=MINUTE, visit=None)
-    next_one = Visit(id=UUID(int=3), code="M003", slot="one", opened=NOON + 2 * MINUTE)
-    no, yes = whose(measured, SOMEBODY_ELSE, WANG), whose(measured, VISITOR, WANG)
-    assert look(measured, visit=next_one, answers=[no]).asked == Whose(reading_id=measured.id)
-    after_yes = look(measured, visit=next_one, answers=[yes])
-    assert (after_yes.asked, after_yes.readings[0].visitors) == (None, False)
-
-
-def test_what_the_clocks_prove_is_not_asked_but_can_be_taken_back():
-    measured = sugar("5.8", meal=MealWord.FASTING)
-    assert (look(measured).asked, look(measured).readings[0].visitors) == (None, True)
-    companions = look(measured, answers=[whose(measured, SOMEBODY_ELSE, WANG)])
-    assert (companions.asked, companions.readings[0].visitors) == (None, False)
-
-
-def test_of_a_phone_tail_nobody_is_asked_whose_it_is():
-    by_tail = Visit(id=UUID(int=4), code="TAIL-1234", slot="one", opened=NOON)
-    measured = untimed(visit=by_tail)
-    assert not isinstance(look(measured, visit=by_tail).asked, Whose)
-    with pytest.raises(BadAnswer):
-        whose(measured, VISITOR, by_tail)
-
-
-def test_a_pressure_staff_gave_to_the_visitor_counts_in_the_mean():
-    first, second = pressure(150, 95), pressure(146, 93, after=7 * MINUTE, visit=None)
-    apart = look(first, second, after=8 * MINUTE)
-    assert apart.average is None
-    together = look(first, second, after=8 * MINUTE, answers=[whose(second, VISITOR, WANG, after=8 * MINUTE)])
-    assert together.average is not None
-
-
-def test_an_emergency_is_asked_about_before_whose_it_is():
-    low = doubtful("2.4")
-    counter = look(low)
-    assert isinstance(counter.asked, Symptoms)
-    told = look(low, answers=[said(low, Asked.SYMPTOMS), said(low, Asked.FIRST_AID, counter.first_aid.rule.id)])
-    assert told.asked == Whose(reading_id=low.id)
 
 
 @pytest.mark.parametrize("more", [{"purpose": Purpose.CONTROL}, {"quality": Quality.REJECTED}])

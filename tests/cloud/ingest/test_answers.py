@@ -3,39 +3,22 @@
 import json
 from datetime import timedelta
 from decimal import Decimal
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, select, update
 
 from cloud import db
-from cloud.crm.devices import registry as meters
-from cloud.crm.devices.tables import devices
 from cloud.crm.members.tables import members
 from cloud.crm.tasks.tables import task_events, tasks
-from cloud.health import IngestMetrics
 from cloud.ingest.commands import replay_letter
 from cloud.ingest.intake import Delivery, accept
-from cloud.ingest.process import assessor
-from cloud.ingest.worker import run_one
 from cloud.ledger import changes, dead_letters
-from cloud.ledger.answers import waiting
-from cloud.ledger.tables import answers, meal_corrections, readings
-from cloud.ledger.words import Reader
-from gateway.clinical import library
+from cloud.ledger.tables import answers, meal_corrections
 from gateway.wire import codec, topics
 from gateway.wire.messages import (
-    SOMEBODY_ELSE,
-    VISITOR,
-    Answer,
     Asked,
-    Device,
     Outcome,
-    Purpose,
-    Reading,
-    Receipt,
-    TakenAt,
-    TimeQuality,
 )
 from gateway.wire.vocabulary import Kind, Meal
 from tests.cloud.chains import (
@@ -51,74 +34,7 @@ from tests.cloud.chains import (
     reading,
     visit,
 )
-
-CUFF = Device(key="BP-1", maker="Omron", model="U16", serial="BP-1")
-
-
-def pressure(systolic: int, diastolic: int, number: int = 50, **changes: object) -> Reading:
-    values = {"systolic_mmhg": Decimal(systolic), "diastolic_mmhg": Decimal(diastolic)}
-    return reading(number, kind=Kind.BLOOD_PRESSURE, device=CUFF, values=values, visit=visit("M000001"), **changes)
-
-
-def said(about: Reading, what: Asked, *values: str, **changes: object) -> Answer:
-    fields = {"id": uuid4(), "reading": about.id, "what": what, "values": values, "at": NOW, "slot": "1"}
-    return Answer(**(fields | changes))
-
-
-def sent(*parts: Reading | Answer, gateway: str = GATEWAY) -> Delivery:
-    """A batch as the outbox makes it."""
-    batch_id = uuid4()
-    payload = codec.join_batch(
-        id=batch_id,
-        gateway=gateway,
-        sent=NOW,
-        readings=[codec.encode_reading(part) for part in parts if isinstance(part, Reading)],
-        answers=[codec.encode_answer(part) for part in parts if isinstance(part, Answer)],
-    )
-    return Delivery(topic=topics.batch(gateway, batch_id), payload=payload)
-
-
-class Cloud:
-    """The ingest's two halves, run when told."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-
-    def take(self, *deliveries: Delivery) -> list[Receipt | None]:
-        with db.begin(self.engine) as connection:
-            return accept(connection, deliveries, NOW)
-
-    def read(self) -> None:
-        """Whatever `assess` has to do."""
-        judge = assessor(library(), production=False)
-        while run_one(self.engine, Reader.ASSESS, judge, NOW, IngestMetrics()):
-            pass
-
-    def meal(self, about: Reading) -> str:
-        with self.engine.connect() as connection:
-            return connection.execute(select(readings.c.meal).where(readings.c.id == about.id)).scalar_one()
-
-    def owner(self, about: Reading) -> UUID | None:
-        with self.engine.connect() as connection:
-            return connection.execute(select(readings.c.member_id).where(readings.c.id == about.id)).scalar_one()
-
-    def decided(self, about: Reading) -> list[tuple[str, UUID | None]]:
-        with self.engine.connect() as connection:
-            return [(one.how, one.member_id) for one in changes.history(connection, CHAIN, about.id)]
-
-    def rules(self) -> dict[str, str]:
-        with self.engine.connect() as connection:
-            return dict(connection.execute(select(tasks.c.rule_id, tasks.c.status)).all())
-
-    def waiting(self) -> int:
-        with self.engine.connect() as connection:
-            return waiting(connection)
-
-    def kept(self) -> dict[UUID, bool]:
-        """Answer -> whether it was applied."""
-        with self.engine.connect() as connection:
-            rows = connection.execute(select(answers.c.id, answers.c.applied_at))
-            return {row.id: row.applied_at is not None for row in rows}
+from tests.cloud.ingest.docks import Cloud, pressure, said, sent
 
 
 @pytest.fixture
@@ -139,98 +55,6 @@ def test_a_meal_said_at_the_dock_corrects_the_reading_and_says_who(cloud: Cloud)
         (body,) = connection.execute(select(answers.c.body)).scalars()
     assert (row.was, row.meal, row.by_staff, row.by_answer) == ("unknown", "fasting", None, fasting.id)
     assert body["staff"] == "小林"
-
-
-def of_old_clock(number: int = 60, **changes: object) -> Reading:
-    """Measured with the visitor's card on the counter, by a meter whose clock proves nothing."""
-    untrusted = TakenAt(at=NOW, quality=TimeQuality.UNTRUSTED, received=NOW)
-    values = {"systolic_mmhg": Decimal(186), "diastolic_mmhg": Decimal(112)}
-    fields = {"kind": Kind.BLOOD_PRESSURE, "device": CUFF, "values": values, "time": untrusted}
-    return reading(number, **(fields | {"visit": visit("M000001")} | changes))
-
-
-def theirs(about: Reading, code: str = "M000001") -> Answer:
-    return said(about, Asked.WHOSE, VISITOR, code)
-
-
-def not_theirs(about: Reading, code: str = "M000001") -> Answer:
-    return said(about, Asked.WHOSE, SOMEBODY_ELSE, code)
-
-
-def test_a_reading_the_dock_gave_to_its_visitor_is_theirs_and_judged_as_theirs(cloud: Cloud) -> None:
-    doubtful = of_old_clock()
-    cloud.take(sent(doubtful))
-    cloud.read()
-    assert cloud.owner(doubtful) is None
-    cloud.take(sent(theirs(doubtful)))
-    cloud.read()
-    assert cloud.owner(doubtful) == WANG
-    assert cloud.decided(doubtful) == [("undecided", None), ("dock", WANG)]
-    assert set(cloud.rules().values()) == {"ready"}
-
-
-def test_one_measured_before_the_card_was_scanned_is_the_cardholders_if_staff_say_so(cloud: Cloud) -> None:
-    before = of_old_clock(visit=None)
-    cloud.take(sent(before, theirs(before)))
-    cloud.read()
-    assert cloud.owner(before) == WANG
-
-
-def test_what_the_dock_takes_back_is_nobodys_again(cloud: Cloud) -> None:
-    proven, given = pressure(142, 91), of_old_clock()
-    cloud.take(sent(proven, given, theirs(given)))
-    cloud.read()
-    assert cloud.owner(proven) == cloud.owner(given) == WANG
-    cloud.take(sent(not_theirs(proven), not_theirs(given)))
-    cloud.read()
-    assert cloud.owner(proven) is cloud.owner(given) is None
-    assert cloud.decided(given)[-1] == ("undo", None)
-
-
-def test_a_no_of_the_next_customer_takes_nothing_from_the_first(cloud: Cloud) -> None:
-    given = of_old_clock()
-    cloud.take(sent(given, theirs(given), not_theirs(given, "M000002")))
-    cloud.read()
-    assert cloud.owner(given) == WANG
-
-
-@pytest.mark.parametrize("code", ["NOBODYS", "TAIL-1234"])
-def test_a_card_of_nobody_is_given_nothing(cloud: Cloud, code: str) -> None:
-    doubtful = of_old_clock()
-    cloud.take(sent(doubtful, theirs(doubtful, code)))
-    cloud.read()
-    assert cloud.owner(doubtful) is None
-    assert cloud.waiting() == 0
-
-
-def test_the_dock_gives_nobody_another_members_own_meter(cloud: Cloud) -> None:
-    doubtful = of_old_clock()
-    with db.begin(cloud.engine) as connection:
-        meters.seen(connection, CHAIN, {}, [(CUFF, "store-1")], NOW)
-        connection.execute(update(devices).values(owner_member_id=LI))
-    mine = pressure(142, 91)
-    cloud.take(sent(doubtful, mine, theirs(doubtful), theirs(mine)))
-    cloud.read()
-    assert cloud.owner(mine) is None
-    assert cloud.owner(doubtful) is None
-
-
-def test_control_solution_is_given_to_nobody(cloud: Cloud) -> None:
-    control = of_old_clock(purpose=Purpose.CONTROL)
-    cloud.take(sent(control, theirs(control)))
-    cloud.read()
-    assert cloud.owner(control) is None
-
-
-def test_staff_who_decided_in_the_crm_are_not_overruled_by_the_dock(cloud: Cloud) -> None:
-    doubtful = of_old_clock()
-    cloud.take(sent(doubtful, theirs(doubtful)))
-    cloud.read()
-    with db.begin(cloud.engine) as connection:
-        changes.undo(connection, CHAIN, doubtful.id, CLERK, NOW)
-    cloud.take(sent(theirs(doubtful)))
-    cloud.read()
-    assert cloud.owner(doubtful) is None
 
 
 def test_an_answer_sent_again_changes_nothing(cloud: Cloud) -> None:
