@@ -4,10 +4,9 @@ The strips are CardioChek's; the text is not a label but lines of `name: value`,
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from gateway.conversation import (
@@ -22,13 +21,12 @@ from gateway.conversation import (
     Talk,
     note,
 )
+from gateway.drivers import printed_results
 from gateway.drivers.ble_common import NoReading, emit_or_note
-from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, ending, next_frame
+from gateway.drivers.printed_results import Result
 from gateway.proof import Proof
-from gateway.units import canonical
-from gateway.wire.messages import Shown
-from gateway.wire.vocabulary import Kind, OffScale
+from gateway.wire.vocabulary import Kind
 
 QUIET_S = 5.0
 """A slip of some hundred bytes takes a fraction of a second at 9600 baud; the kiosk's program waits as long."""
@@ -42,8 +40,6 @@ QUANTITIES: Mapping[str, tuple[Kind, str]] = {
     "GLUCOSE": (Kind.GLUCOSE, "glucose_mmol_l"),
     "KETONE": (Kind.KETONE, "ketone_mmol_l"),
 }
-UNSUPPORTED = frozenset({"CREAT"})
-UNITS: Mapping[str, str] = {"mmol/l": "mmol/L", "mg/dl": "mg/dL"}
 
 
 def recognise(sighting: Sighting) -> bool:
@@ -75,51 +71,15 @@ def _take(raw: bytes) -> Step[None]:
 
 def records_of(slip: "Slip") -> Iterator[Record | NoReading]:
     """What a slip holds, a record for each kind; raises Garbled("unknown_unit")."""
-    if slip.results.keys() & UNSUPPORTED:
-        yield NoReading(why="unsupported_analyte")
-    by_kind: dict[Kind, dict[str, Result]] = {}
-    for name, result in slip.results.items():
-        if name in QUANTITIES:
-            kind, quantity = QUANTITIES[name]
-            by_kind.setdefault(kind, {})[quantity] = result
-    for kind, found in by_kind.items():
-        values = {q: canonical(q, r.value, r.unit) for q, r in found.items() if r.value is not None and not r.sign}
-        off_scale = {q: OffScale.LO if r.sign == "<" else OffScale.HI for q, r in found.items() if r.sign}
-        if not values and not off_scale:
-            yield NoReading(why="no_value")
-            continue
-        yield Record(
-            kind=kind,
-            key=key_of(slip, found.values()),
-            values=values,
-            off_scale=off_scale,
-            shown=tuple(
-                Shown(quantity=q, value=f"{r.sign}{r.value}", unit=r.unit)
-                for q, r in found.items()
-                if r.value is not None
-            ),
-            device_time=slip.taken_at,
-            time_step_s=step_s(slip.taken_at),
-            flags=tuple(f"{q.removesuffix('_mmol_l')}_not_computed" for q, r in found.items() if r.value is None),
-        )
+    return printed_results.records_of(
+        slip.results, QUANTITIES, key_of=lambda numbers: key_of(slip, numbers), taken_at=slip.taken_at
+    )
 
 
-def key_of(slip: "Slip", results: Iterable["Result"]) -> str:
+def key_of(slip: "Slip", numbers: str) -> str:
     """The slip's own name: what it says besides results, and the numbers; "" unless a date and a time are in it,
     as two people's slips might then be the same."""
-    if not slip.is_dated:
-        return ""
-    shown = "/".join("-" if each.value is None else f"{each.sign}{each.value}" for each in results)
-    return f"{'|'.join(slip.header)}#{shown}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """One result: `sign` is "<" or ">" beyond what the strip can measure, `value` None for NA."""
-
-    sign: str
-    value: Decimal | None
-    unit: str
+    return f"{'|'.join(slip.header)}#{numbers}" if slip.is_dated else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +112,6 @@ _BEGIN = re.compile(rb"^ID", re.MULTILINE)
 _UNIT = re.compile(r"\d *(mmol|mg|[uµ]mol)", re.IGNORECASE)
 _DATE = re.compile(r"\b(\d{2,4})[-/. ](\d{1,2})[-/. ](\d{1,4})\b")
 _TIME = re.compile(r"\b\d{1,2}:\d{2}(:\d{2})?\b")
-_RESULT = re.compile(r"(?P<sign>[<>]?) *(?P<value>\d+(\.\d+)?) *(?P<unit>[A-Za-z%].*)?")
 
 
 def slip_of(raw: bytes) -> Slip:
@@ -168,7 +127,7 @@ def slip_of(raw: bytes) -> Slip:
     header, results = [], {}
     for line in raw[begins[-1] :].decode("ascii", "replace").split("\r\n"):
         name, colon, said = (part.strip() for part in line.partition(":"))
-        if name not in QUANTITIES.keys() | UNSUPPORTED or not colon:
+        if name not in QUANTITIES.keys() | printed_results.UNSUPPORTED or not colon:
             header += [line.strip()] if line.strip() else []
         elif name in results:
             raise Garbled("said_twice")
@@ -182,12 +141,7 @@ def slip_of(raw: bytes) -> Slip:
 
 
 def _result_of(said: str) -> Result:
-    if said.startswith("NA") or not said.strip("- "):
-        return Result(sign="", value=None, unit="")
-    if (found := _RESULT.fullmatch(said)) is None:
-        raise Garbled("grammar")
-    unit = (found["unit"] or "").strip()
-    return Result(sign=found["sign"], value=Decimal(found["value"]), unit=UNITS.get(unit.lower(), unit))
+    return Result() if said.startswith("NA") or not said.strip("- ") else printed_results.result_of(said)
 
 
 def decode_slip(data: bytes) -> dict[str, Any]:
@@ -196,10 +150,7 @@ def decode_slip(data: bytes) -> dict[str, Any]:
     return {
         "header": list(slip.header),
         "timestamp": None if slip.taken_at is None else slip.taken_at.isoformat(),
-        "results": {
-            name: {"qualifier": each.sign or None, "value": each.value, "unit": each.unit or None}
-            for name, each in slip.results.items()
-        },
+        "results": {name: each.fields() for name, each in slip.results.items()},
     }
 
 

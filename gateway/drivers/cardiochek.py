@@ -5,10 +5,9 @@ clears the page, `A...` sets a line of text, `P1` prints. How the port is opened
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from gateway.conversation import (
@@ -23,13 +22,12 @@ from gateway.conversation import (
     Talk,
     note,
 )
+from gateway.drivers import printed_results
 from gateway.drivers.ble_common import NoReading, emit_or_note
-from gateway.drivers.ble_time import step_s
 from gateway.drivers.framing import Framer, ending, next_frame
+from gateway.drivers.printed_results import Result
 from gateway.proof import Doubt, Proof
-from gateway.units import canonical
-from gateway.wire.messages import Shown
-from gateway.wire.vocabulary import Kind, OffScale
+from gateway.wire.vocabulary import Kind
 
 QUIET_S = 5.0
 """A label of 500 bytes takes half a second at 9600 baud; after five of silence no more of it will come."""
@@ -47,8 +45,6 @@ QUANTITIES: Mapping[str, tuple[Kind, str]] = {
 """What the lines of a label are called, in the order they are printed."""
 DERIVED = frozenset({"TC/HDL"})
 """Follows from two other lines: left out without a word."""
-UNSUPPORTED = frozenset({"CREAT"})
-UNITS: Mapping[str, str] = {"mmol/l": "mmol/L", "mg/dl": "mg/dL"}
 
 HEADER_LINES = 5
 """Serial number, date, time, result or ID, lot: told by their places, as the words before the colons are in the
@@ -104,47 +100,23 @@ def records_of(label: "Label") -> Iterator[Record | NoReading]:
     A line nobody knows may be one we know with a letter lost on the way: there is no checksum.
     """
     header, results = label.header, label.results()
-    if not results.keys() <= QUANTITIES.keys() | DERIVED | UNSUPPORTED:
+    if not results.keys() <= QUANTITIES.keys() | DERIVED | printed_results.UNSUPPORTED:
         raise Garbled("unknown_line")
-    if results.keys() & UNSUPPORTED:
-        yield NoReading(why="unsupported_analyte")
-    by_kind: dict[Kind, dict[str, Result]] = {}
-    for name, result in results.items():
-        if name in QUANTITIES:
-            kind, quantity = QUANTITIES[name]
-            by_kind.setdefault(kind, {})[quantity] = result
-    for kind, found in by_kind.items():
-        values = {q: canonical(q, r.value, r.unit) for q, r in found.items() if r.value is not None and not r.sign}
-        off_scale = {q: OffScale.LO if r.sign == "<" else OffScale.HI for q, r in found.items() if r.sign}
-        if not values and not off_scale:
-            yield NoReading(why="no_value")
-            continue
-        missing = tuple(f"{q.removesuffix('_mmol_l')}_not_computed" for q, r in found.items() if r.value is None)
-        yield Record(
-            kind=kind,
-            key=key_of(header, found.values()),
-            values=values,
-            off_scale=off_scale,
-            shown=tuple(
-                Shown(quantity=q, value=f"{r.sign}{r.value}", unit=r.unit)
-                for q, r in found.items()
-                if r.value is not None
-            ),
-            device_time=header.taken_at,
-            time_step_s=step_s(header.taken_at),
-            flags=missing + (("time_fault",) if header.date and header.taken_at is None else ()),
-        )
+    yield from printed_results.records_of(
+        results,
+        QUANTITIES,
+        key_of=lambda numbers: key_of(header, numbers),
+        taken_at=header.taken_at,
+        flags=("time_fault",) if header.date and header.taken_at is None else (),
+    )
 
 
-def key_of(header: "Header", results: Iterable["Result"]) -> str:
+def key_of(header: "Header", numbers: str) -> str:
     """The label's own name: date, time, lot and numbers, as they are printed; "" on a label without a date.
 
     The clock has no seconds and begins again with a new battery; lot and numbers keep two tests apart.
     """
-    if not header.date:
-        return ""
-    shown = "/".join("-" if r.value is None else f"{r.sign}{r.value}" for r in results)
-    return f"{header.date} {header.time}#{header.lot}#{shown}"
+    return f"{header.date} {header.time}#{header.lot}#{numbers}" if header.date else ""
 
 
 # --- what stands on a label --------------------------------------------------------------------------------
@@ -168,21 +140,6 @@ class Header:
             return datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2}T{self.time:0>5}")
         except ValueError:
             return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """One result: `sign` is "<" or ">" at the end of what the strip can measure, `value` None where the label has
-    only dashes, `unit` as `gateway.units` knows it, "" where none is printed."""
-
-    sign: str
-    value: Decimal | None
-    unit: str
-    printed_unit: str
-
-    def fields(self) -> dict[str, Any]:
-        """As decoder fields."""
-        return {"qualifier": self.sign or None, "value": self.value, "unit": self.printed_unit or None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +186,7 @@ class Label:
 
     def _split(self) -> int:
         for at, line in enumerate(self.lines[:HEADER_LINES]):
-            if _name(line) in QUANTITIES.keys() | DERIVED | UNSUPPORTED:
+            if _name(line) in QUANTITIES.keys() | DERIVED | printed_results.UNSUPPORTED:
                 return at
         return HEADER_LINES
 
@@ -268,8 +225,7 @@ _DATE = re.compile(r"[ ./-]+")
 _DATE_LINE = re.compile(r"\d{4}[ ./-]+\d{1,2}[ ./-]+\d{1,2}")
 _TIME_LINE = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
 _SERIAL = re.compile(r"(?=.*[1-9A-Z])[0-9A-Z-]{4,}")  # all zeros are nobody's number
-_RESULT = re.compile(r"(?P<sign>[<>]?) *(?P<value>\d+(\.\d+)?) *(?P<unit>[A-Za-z%].*)?")
-_DASHES = re.compile(r"-{2,}\s*(?P<unit>[A-Za-z%].*)?")
+_DASHES = re.compile(r"-{2,}\s*([A-Za-z%].*)?")
 
 
 def _name(line: Text) -> str:
@@ -279,17 +235,7 @@ def _name(line: Text) -> str:
 def result_of(text: str) -> Result:
     """What stands behind the colon of a result; raises Garbled("grammar")."""
     said = text.partition(":")[2].strip()
-    if (found := _DASHES.fullmatch(said)) is not None:
-        return Result(sign="", value=None, unit="", printed_unit="")
-    if (found := _RESULT.fullmatch(said)) is None:
-        raise Garbled("grammar")
-    unit = (found["unit"] or "").strip()
-    return Result(
-        sign=found["sign"],
-        value=Decimal(found["value"]),
-        unit=UNITS.get(unit.lower(), unit),
-        printed_unit=unit,
-    )
+    return Result() if _DASHES.fullmatch(said) else printed_results.result_of(said)
 
 
 # --- the lines of the page language ------------------------------------------------------------------------
