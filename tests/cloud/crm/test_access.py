@@ -15,6 +15,7 @@ from sqlalchemy import Engine, delete, select
 from cloud import live
 from cloud.crm.access import ALLOWED, Action, Role, masked_name, masked_phone
 from cloud.crm.members.tables import member_views
+from cloud.crm.tasks.tables import task_events, tasks
 from cloud.crm.web import COOKIE
 from cloud.ledger.tables import readings
 from tests.cloud.crm.conftest import MEMBERS, PHONES, STAFF, add_task, id_of
@@ -201,6 +202,23 @@ def test_own_store_is_served_as_far_as_the_role_goes(app, as_, login):
         assert (answer.status_code < 400) == allowed, (login, path, answer.status_code)
         if not allowed:
             assert answer.status_code == 403
+
+
+def test_who_only_looks_after_gateways_can_do_nothing_to_members_readings_and_tasks(app, as_, engine):
+    engineer = as_("engineer")
+    with engine.connect() as connection:
+        before = [connection.execute(select(table)).all() for table in (tasks, readings, task_events)]
+    done = []
+    for method, path in routes(app):
+        if method == "GET" or path in ("/language", "/logout", *OPEN_TO_ALL):
+            continue
+        answer = ask(engineer, method, path)
+        assert answer.status_code == 403, (path, answer.status_code)
+        done.append(path)
+    assert len(done) > 15
+    with engine.connect() as connection:
+        assert [connection.execute(select(table)).all() for table in (tasks, readings, task_events)] == before
+    assert views(engine, "张桂兰") == []
 
 
 @pytest.mark.parametrize("login", list(STAFF))
