@@ -24,7 +24,7 @@ from gateway.drivers.ble_common import NoReading, emit_or_note, introduce
 from gateway.drivers.ble_line import Line, open_line, say
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
-from gateway.drivers.framing import Framer, next_frame
+from gateway.drivers.framing import Framer, next_or_note
 from gateway.proof import Doubt, Proof
 from gateway.units import canonical
 from gateway.wire.messages import Shown
@@ -83,7 +83,6 @@ class _Meter:
         self._set_to: datetime | None = None
         self._known = known  # its serial number is, from device information
         self._framer = Framer(frames.cut)
-        self._skipped = 0
         self._asking = False  # a record may be the answer to a question, and of any time
         self._counting = False  # a countdown was seen since: the next record is of this moment
         self._glucose = True
@@ -128,13 +127,8 @@ class _Meter:
     def _next(self, timeout_s: float) -> Step[Frame | None]:
         """The next frame, with what it holds handed over; None when nothing came for `timeout_s`."""
         while True:
-            data = yield from next_frame(self._framer, timeout_s, channel=self._line.listen)
-            if self._framer.skipped > self._skipped:
-                self._skipped = self._framer.skipped
-                yield from note("error", "garbled_bytes")
+            data = yield from next_or_note(self._framer, timeout_s, channel=self._line.listen)
             if data is None:
-                if self._framer.flush():
-                    yield from note("error", "garbled_truncated")
                 return None
             try:
                 it = frames.frame(data)

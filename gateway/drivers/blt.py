@@ -25,7 +25,7 @@ from gateway.drivers.ble_line import Line, open_line, say
 from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
 from gateway.drivers.blt_frames import SYSTOLIC_BIT, Frame, Id, Result
 from gateway.drivers.cuff import record_of
-from gateway.drivers.framing import Framer, next_frame
+from gateway.drivers.framing import Framer, next_or_note
 from gateway.proof import Doubt, Proof
 
 SERVICE = "fff0"
@@ -69,7 +69,6 @@ class _Cuff:
         self._inflated = False  # pressures were told: the next result is theirs
         self._line = line
         self._framer = Framer(frames.cut)
-        self._skipped = 0
         self._answered = 0  # the id it last said it understood
 
     def ask(self, request: bytes) -> Step[None]:
@@ -88,15 +87,7 @@ class _Cuff:
 
     def hear(self, timeout_s: float) -> Step[None]:
         """Takes frames until nothing comes for `timeout_s`."""
-        while True:
-            data = yield from next_frame(self._framer, timeout_s, channel=self._line.listen)
-            if self._framer.skipped > self._skipped:
-                self._skipped = self._framer.skipped
-                yield from note("error", "garbled_bytes")
-            if data is None:
-                if self._framer.flush():
-                    yield from note("error", "garbled_truncated")
-                return
+        while (data := (yield from next_or_note(self._framer, timeout_s, channel=self._line.listen))) is not None:
             try:
                 it = frames.frame(data)
             except Garbled as garbled:  # one bad frame must not cost those behind it

@@ -25,7 +25,7 @@ from gateway.conversation import (
 )
 from gateway.drivers.ble_common import NoReading
 from gateway.drivers.cuff import record_of as pressure_of
-from gateway.drivers.framing import Framer, next_frame
+from gateway.drivers.framing import Framer, next_or_note
 from gateway.proof import Proof
 from gateway.units import canonical
 from gateway.wire.messages import Shown
@@ -54,20 +54,15 @@ def recognise(sighting: Sighting) -> bool:
 
 def talk(context: Context) -> Talk:
     """Listen until it falls silent."""
-    framer, skipped, told, last = Framer(cut), 0, False, b""
+    framer, told, last = Framer(cut), False, b""
     while True:
         try:
-            data = yield from next_frame(framer, IDLE_TIMEOUT_S)
+            data = yield from next_or_note(framer, IDLE_TIMEOUT_S)
         except Lost:
             if not told:
                 raise
             return
-        if framer.skipped > skipped:
-            skipped = framer.skipped
-            yield from note("error", "garbled_bytes")
         if data is None:
-            if framer.flush():
-                yield from note("error", "garbled_truncated")
             return
         if data[4] == STATE and data.startswith(GLUCOSE_HEAD):
             last = b""  # another test begins

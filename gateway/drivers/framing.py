@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from gateway.conversation import Arrived, Lost, Step, wait
+from gateway.conversation import Arrived, Lost, Step, note, wait
 
 Cut: TypeAlias = Callable[[bytes], int]
 """Looks at the front of what has arrived: n > 0, a frame of n bytes stands there; 0, more is needed; n < 0, the
@@ -26,6 +26,7 @@ class Framer:
         self._buffer = b""
         self._ready: deque[bytes] = deque()
         self.skipped = 0
+        self._skipped_before = 0
 
     def feed(self, data: bytes) -> None:
         """Takes more bytes in."""
@@ -45,6 +46,11 @@ class Framer:
     def take(self) -> bytes | None:
         """The next whole frame, or None."""
         return self._ready.popleft() if self._ready else None
+
+    def noise(self) -> bool:
+        """Whether bytes were skipped since this was asked last."""
+        before, self._skipped_before = self._skipped_before, self.skipped
+        return self.skipped > before
 
     def look_behind(self) -> None:
         """After a silence: gives up a front that will not become a frame, if a whole one stands behind it."""
@@ -83,6 +89,16 @@ def next_frame(framer: Framer, timeout_s: float, *, channel: str = "") -> Step[b
             return framer.take()
         if event.channel == channel:
             framer.feed(event.data)
+    return frame
+
+
+def next_or_note(framer: Framer, timeout_s: float, *, channel: str = "") -> Step[bytes | None]:
+    """As `next_frame`, and notes bytes that belonged to no frame, and at a silence the frame that was cut off."""
+    frame = yield from next_frame(framer, timeout_s, channel=channel)
+    if framer.noise():
+        yield from note("error", "garbled_bytes")
+    if frame is None and framer.flush():
+        yield from note("error", "garbled_truncated")
     return frame
 
 

@@ -28,7 +28,7 @@ from gateway.drivers.ble_common import NoReading
 from gateway.drivers.ble_line import Line, open_line, say
 from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
 from gateway.drivers.cursor import Cursor
-from gateway.drivers.framing import Framer, counted, next_frame
+from gateway.drivers.framing import Framer, counted, next_or_note
 from gateway.drivers.untimed import Untimed
 from gateway.proof import Proof
 
@@ -96,7 +96,6 @@ class _Conversation:
         self._line = line
         self._context = context
         self._framer = Framer(FRAMES)
-        self._skipped = 0
         self._results = Untimed(context.last_record)
 
     def run(self) -> Step[None]:
@@ -111,23 +110,15 @@ class _Conversation:
         """Takes what is told; False when silence ended it: `timeout_s`, or as long as is worth waiting."""
         while True:
             patience_s = self._patience_s() if timeout_s is None else timeout_s
-            data = yield from next_frame(self._framer, patience_s, channel=self._line.listen)
+            data = yield from next_or_note(self._framer, patience_s, channel=self._line.listen)
             if data is None:
-                break
-            yield from self._complain()
+                return False
             yield from self._take(told := frame(data))
             if until(told):
                 return True
-        yield from self._complain(self._framer.flush())
-        return False
 
     def _patience_s(self) -> float:
         return IDLE_TIMEOUT_S if self.told and not self._results.is_going_on else FIRST_TIMEOUT_S
-
-    def _complain(self, left: bytes = b"") -> Step[None]:
-        if self._framer.skipped > self._skipped or left:
-            self._skipped = self._framer.skipped
-            yield from note("error", "garbled_line")
 
     def _take(self, it: "Frame") -> Step[None]:
         if not it.from_cuff:

@@ -12,7 +12,7 @@ from gateway.drivers import cuff
 from gateway.drivers import lepu_pc300_frames as frames
 from gateway.drivers.ble_common import NoReading, emit_or_note
 from gateway.drivers.ble_line import Line, open_line, say
-from gateway.drivers.framing import Framer, next_frame
+from gateway.drivers.framing import Framer, next_or_note
 from gateway.drivers.lepu_pc300_frames import Frame, Oxygen, Strip, Temperature, Token
 from gateway.proof import Doubt, Proof
 from gateway.units import canonical
@@ -53,11 +53,8 @@ def talk(context: Context) -> Talk:
 
 
 def _listen(line: Line, results: "_Results") -> Step[None]:
-    framer, skipped = Framer(frames.FRAMES), 0
-    while (data := (yield from next_frame(framer, LISTEN_TIMEOUT_S, channel=line.listen))) is not None:
-        if framer.skipped > skipped:
-            skipped = framer.skipped
-            yield from note("error", "garbled_line")
+    framer = Framer(frames.FRAMES)
+    while (data := (yield from next_or_note(framer, LISTEN_TIMEOUT_S, channel=line.listen))) is not None:
         try:
             made = results.take(frames.frame(data))
         except Garbled as garbled:
@@ -65,8 +62,6 @@ def _listen(line: Line, results: "_Results") -> Step[None]:
         yield from emit_or_note(made)
         if isinstance(made, Record) and results.mark:  # an SpO2 is measured anew
             yield from remember(results.mark)
-    if framer.flush() or framer.skipped > skipped:
-        yield from note("error", "garbled_line")
 
 
 Key: TypeAlias = tuple[int, int]

@@ -12,14 +12,13 @@ from gateway.conversation import (
     Sighting,
     Step,
     Talk,
-    note,
     write,
 )
 from gateway.drivers import pangao_frames as frames
 from gateway.drivers.ble_common import NoReading, emit_or_note, introduce
 from gateway.drivers.ble_line import Line, open_line, say
 from gateway.drivers.cuff import record_of
-from gateway.drivers.framing import Framer, next_frame
+from gateway.drivers.framing import Framer, next_or_note
 from gateway.drivers.pangao_frames import ANYBODY, EVERYBODY, Command, Frame
 from gateway.drivers.untimed import Untimed
 from gateway.proof import Proof
@@ -85,7 +84,6 @@ class _Cuff:
         self._asked = asked
         self._line = line
         self._framer = Framer(frames.cut)
-        self._skipped = 0
 
     @property
     def _patience_s(self) -> float:
@@ -96,13 +94,8 @@ class _Cuff:
     def hear(self) -> Step[None]:
         """Takes frames until nothing comes for as long as is worth waiting."""
         while True:
-            data = yield from next_frame(self._framer, self._patience_s, channel=self._line.listen)
-            if self._framer.skipped > self._skipped:
-                self._skipped = self._framer.skipped
-                yield from note("error", "garbled_bytes")
+            data = yield from next_or_note(self._framer, self._patience_s, channel=self._line.listen)
             if data is None:
-                if self._framer.flush():
-                    yield from note("error", "garbled_truncated")
                 return
             yield from self._take(frames.frame(data))
 

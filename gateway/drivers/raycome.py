@@ -13,7 +13,7 @@ from gateway.drivers.ble_common import emit_or_note, introduce
 from gateway.drivers.ble_line import Line, open_line
 from gateway.drivers.cuff import record_of
 from gateway.drivers.cursor import name_of
-from gateway.drivers.framing import Framer, next_frame
+from gateway.drivers.framing import Framer, next_or_note
 from gateway.drivers.untimed import Untimed
 from gateway.proof import Proof
 
@@ -59,16 +59,8 @@ def talk(context: Context) -> Talk:
 
 
 def _listen(line: Line, results: Untimed) -> Step[None]:
-    framer, skipped = Framer(cut), 0
-    while True:
-        data = yield from next_frame(framer, results.patience_s, channel=line.listen)
-        if framer.skipped > skipped:
-            skipped = framer.skipped
-            yield from note("error", "garbled_bytes")
-        if data is None:
-            if framer.flush():
-                yield from note("error", "garbled_truncated")
-            return
+    framer = Framer(cut)
+    while (data := (yield from next_or_note(framer, results.patience_s, channel=line.listen))) is not None:
         match data[2:3]:
             case b"\x06" | b"\xfb":
                 results.going_on()

@@ -25,7 +25,7 @@ from gateway.drivers.ble_common import NoReading, emit_or_note, introduce
 from gateway.drivers.ble_line import Line, open_line, say
 from gateway.drivers.ble_time import step_s
 from gateway.drivers.ble_told import FIRST_TIMEOUT_S, IDLE_TIMEOUT_S
-from gateway.drivers.framing import Framer, next_frame
+from gateway.drivers.framing import Framer, next_or_note
 from gateway.drivers.sinocare_frames import BLOOD, Command, Frame, Result
 from gateway.proof import Doubt, Proof
 from gateway.units import canonical
@@ -84,7 +84,6 @@ class _Conversation:
         self._line = line
         self._context = context
         self._framer = Framer(frames.cut)
-        self._skipped = 0
         self._machine: int | None = None
         self._measuring = False  # it waited for blood or began a test: the next result is of this moment
         self._beyond: OffScale | None = None  # told as an error since the last test began
@@ -126,13 +125,8 @@ class _Conversation:
         """Takes frames until nothing comes for `timeout_s`, or for as long as is worth waiting, or it is off."""
         while not self._over:
             patience_s = self._patience_s() if timeout_s is None else timeout_s
-            data = yield from next_frame(self._framer, patience_s, channel=self._line.listen)
-            if self._framer.skipped > self._skipped:
-                self._skipped = self._framer.skipped
-                yield from note("error", "garbled_bytes")
+            data = yield from next_or_note(self._framer, patience_s, channel=self._line.listen)
             if data is None:
-                if self._framer.flush():
-                    yield from note("error", "garbled_truncated")
                 return
             if data != frames.CR_LF:
                 yield from self._take(data)
