@@ -30,6 +30,7 @@ from gateway.machine import CannotStart, OutboxFailed, listen, opened, stopped_b
 from gateway.meters import Meters
 from gateway.rejournal import finish_interrupted
 from gateway.screen.app import Dock, create_app
+from gateway.standing import Standing
 from gateway.transports import Transport
 from gateway.transports.serial_survey import unknown_drivers
 from gateway.visits import BadCode, Visits, normalise_code
@@ -89,6 +90,7 @@ class Gateway:
             raise CannotStart("; ".join(wrong))
         self._recognise = partial(recognise, drivers=self._drivers)
         self.visits = Visits({slot.name: slot.meters for slot in config.slots})
+        self._standing = Standing(outbox, self.visits)
         self.meters = Meters()
         self.look_ups = LookUps(config.gateway)
         self.board = Board(
@@ -132,6 +134,7 @@ class Gateway:
                     task.cancel()
         except* OutboxFailed as failures:
             failure = failures.exceptions[0]
+        await self._standing.forget()
         if failure is not None:
             raise failure
 
@@ -212,6 +215,7 @@ class Gateway:
             new_id=uuid4,
             counter=self.board.counter,
             answer=self._answer,
+            stands=lambda slot: self._standing.keep(slot, _now()),
             find=self.look_ups.find,
             meters=self.meters,
             language=self._config.language,
@@ -288,6 +292,7 @@ class Gateway:
     async def _restore(self) -> None:
         held = await self.outbox.recent(RESTORED)
         answers = await self.outbox.recent_answers(RESTORED)
+        await self._standing.take_up((one.reading for one in held), _now())
         self.board.restored(
             ((one.reading, one.saved_at, one.state is not HeldState.SAVED) for one in reversed(held)),
             reversed(answers),

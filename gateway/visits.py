@@ -68,6 +68,15 @@ class Visits:
         visits[-1] = msgspec.structs.replace(visits[-1], closed=end)
         return visits[-1]
 
+    def resume(self, visit: Visit, used: datetime, now: datetime) -> bool:
+        """Takes up a visit that was open, and last used at `used`, before a restart; False if it is over `now`."""
+        # A clock that has jumped since says nothing about how long ago that was.
+        if visit.slot not in self._recent or not timedelta(0) <= now - used < IDLE_CLOSES_AFTER:
+            return False
+        self._recent[visit.slot].append(visit)
+        self._last_used[visit.slot] = used
+        return True
+
     def at(self, slot: str | None, moment: datetime) -> Visit | None:
         """The visit that was open at `slot` at `moment`, or None. A slot nobody knows has no visit."""
         for visit in reversed(self._recent.get(slot or "", ())):

@@ -53,8 +53,8 @@ class Desk:
         if TAIL.fullmatch(code):
             return await self._by_tail(request, slot, code, staff)
         if code.startswith(CANDIDATE):
-            return self._chosen(request, slot, code, staff)
-        return self._opened(request, slot, code, staff)
+            return await self._chosen(request, slot, code, staff)
+        return await self._opened(request, slot, code, staff)
 
     async def none_of_them(self, request: Request) -> Response:
         """The customer is none of those who may be meant."""
@@ -70,6 +70,7 @@ class Desk:
         form = await self._site.form(request)
         slot = self._site.slot(request, form)
         visit = dock.visits.close(slot.name, dock.clock())
+        await dock.stands(slot.name)
         if visit is not None:
             log.info("visit.closed visit=%s slot=%s", visit.id, slot.name)
         dock.board.changed()
@@ -124,7 +125,7 @@ class Desk:
             found, candidates = await dock.find(tail, slot=slot.name, staff=staff)
         except Away:
             # Kept as evidence: it links nobody, and the store claims the readings later.
-            return self._opened(request, slot, tail_only(tail), staff)
+            return await self._opened(request, slot, tail_only(tail), staff)
         match found:
             case Found.SOME if candidates:
                 self._site.who.found(slot.name, tail, candidates, dock.clock())
@@ -142,7 +143,7 @@ class Desk:
             case _:
                 raise HTTPException(404, _("No member has this phone tail. Type the member code."))
 
-    def _chosen(self, request: Request, slot: Slot, code: str, staff: str) -> Response:
+    async def _chosen(self, request: Request, slot: Slot, code: str, staff: str) -> Response:
         """One of those who may be meant. The code was made for whoever stood there then: later it is nobody's."""
         _, dock = self._site.say(request), self._site.dock
         visit = dock.visits.at(slot.name, dock.clock())
@@ -150,11 +151,12 @@ class Desk:
             return self._site.done(request, slot, {"visit": str(visit.id)})
         if not self._site.who.may_choose(slot.name, code, dock.clock()):
             raise HTTPException(409, _("This choice is over. Type the end of the phone number once more."))
-        return self._opened(request, slot, code, staff)
+        return await self._opened(request, slot, code, staff)
 
-    def _opened(self, request: Request, slot: Slot, code: str, staff: str) -> Response:
+    async def _opened(self, request: Request, slot: Slot, code: str, staff: str) -> Response:
         dock = self._site.dock
         visit = dock.visits.open(slot.name, code, dock.clock(), id=dock.new_id(), staff=staff)
+        await dock.stands(slot.name)
         self._site.who.opened(visit)
         log.info("visit.opened visit=%s slot=%s", visit.id, slot.name)
         dock.board.changed()

@@ -46,6 +46,10 @@ async def _kept_nowhere(answer: Answer) -> None:
     raise RuntimeError("this dock was given no place to keep answers")
 
 
+async def _remembered_nowhere(slot: str) -> None:
+    """A dock that is not told to keeps its visits in memory."""
+
+
 class Finder(Protocol):
     """Who may be meant by the end of a phone number; see `gateway.lookup.LookUps.find`."""
 
@@ -60,7 +64,8 @@ async def _nobody_to_ask(tail: str, *, slot: str, staff: str = "") -> tuple[Foun
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dock:
     """What the screen is given. `counter` is asked for a slot's open question at every look; `answer` keeps what
-    somebody said and returns when it is on disk; `find` asks the cloud for a phone tail."""
+    somebody said and returns when it is on disk; `stands` keeps who stands at a slot, for a restart; `find` asks
+    the cloud for a phone tail."""
 
     board: Board
     visits: Visits
@@ -70,6 +75,7 @@ class Dock:
     new_id: Callable[[], UUID]
     counter: Callable[[str], Counter] = lambda slot: Counter(slot=slot, visit=None)
     answer: Callable[[Answer], Awaitable[None]] = _kept_nowhere
+    stands: Callable[[str], Awaitable[None]] = _remembered_nowhere
     find: Finder = _nobody_to_ask
     meters: Meters = field(default_factory=Meters)
     language: str = "zh_CN"

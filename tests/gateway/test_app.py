@@ -185,6 +185,25 @@ def test_with_the_broker_away_readings_wait_and_are_there_after_a_kill(tmp_path:
         assert health["damaged"] == 0
 
 
+def test_a_visit_outlives_a_kill_and_ends_with_a_stop(tmp_path: Path):
+    path, port = settings(tmp_path, free_port(), name="gw-app-14")
+
+    def visitor() -> Any:
+        state = until(lambda: ask(port, "/state"), "an answer of /state")
+        return state["visit"] and state["visit"]["code_tail"]
+
+    with running(path) as process:
+        until(lambda: ask(port, "/healthz"), "an answer of /healthz")
+        assert post(port, "/visits", code="M0001042") == 200
+        process.kill()
+    with running(path) as process:
+        assert visitor() == "1042"
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+    with running(path):
+        assert visitor() is None
+
+
 def test_ctrl_c_ends_it_with_a_screen_still_looking(tmp_path: Path):
     path, port = settings(tmp_path, free_port(), name="gw-app-3")
     with running(path) as process:
