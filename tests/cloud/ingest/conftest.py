@@ -15,6 +15,7 @@ from cloud.ingest.intake import Delivery
 from gateway.wire import codec, topics
 from gateway.wire.messages import Receipt
 from tests.cloud import chains
+from tests.cloud.ingest.docks import Cloud
 from tests.cloud.ingest.pharmacy import Pharmacy
 
 PATIENCE_S = 60.0
@@ -25,6 +26,12 @@ def ledger(engine: Engine) -> Engine:
     """An engine on a database with two chains, three gateways and three members."""
     chains.found(engine)
     return engine
+
+
+@pytest.fixture
+def cloud(ledger: Engine) -> Cloud:
+    """The ingest on that chain, which takes and judges when told."""
+    return Cloud(ledger)
 
 
 @pytest.fixture

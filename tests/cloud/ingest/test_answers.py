@@ -6,7 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import select, update
 
 from cloud import db
 from cloud.crm.members.tables import members
@@ -35,11 +35,6 @@ from tests.cloud.chains import (
     visit,
 )
 from tests.cloud.ingest.docks import Cloud, pressure, said, sent
-
-
-@pytest.fixture
-def cloud(ledger: Engine) -> Cloud:
-    return Cloud(ledger)
 
 
 def test_a_meal_said_at_the_dock_corrects_the_reading_and_says_who(cloud: Cloud) -> None:

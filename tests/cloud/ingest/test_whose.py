@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import update
 
 from cloud import db
 from cloud.crm.devices import registry as meters
@@ -30,11 +30,6 @@ from tests.cloud.chains import (
     visit,
 )
 from tests.cloud.ingest.docks import CUFF, Cloud, pressure, said, sent
-
-
-@pytest.fixture
-def cloud(ledger: Engine) -> Cloud:
-    return Cloud(ledger)
 
 
 def of_old_clock(number: int = 60, **changes: object) -> Reading:
