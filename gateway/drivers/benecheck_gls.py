@@ -8,25 +8,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.conversation import (
+    Arrived,
     Context,
     Decoder,
     Driver,
     Garbled,
-    Lost,
     Record,
     Refused,
     Sighting,
-    Silence,
     Step,
     Talk,
     note,
     subscribe,
-    wait,
     write,
 )
 from gateway.drivers import benecheck, ble_glucose, ble_glucose_frames
 from gateway.drivers import ble_racp as racp
 from gateway.drivers.ble_common import NoReading, bond, emit_or_note, introduce, subscribe_if_there
+from gateway.drivers.ble_told import next_told
 from gateway.proof import Doubt, Proof
 
 SERVICE = "1808"
@@ -39,8 +38,6 @@ ANALYTES = {0x41: "glucose", 0x51: "uric_acid", 0x61: "cholesterol"}
 
 FIRST_TIMEOUT_S = 60.0
 """The meter is switched on by its strip and tells the result when it has one; cholesterol takes the longest."""
-IDLE_TIMEOUT_S = 10.0
-"""Records that it kept follow each other at once."""
 
 
 def recognise(sighting: Sighting) -> bool:
@@ -77,19 +74,12 @@ def _ask() -> Step[None]:
 
 def _next(told: bool) -> Step[bytes | None]:
     """The next measurement; None when nothing more comes, the meter hangs up, or it says that this was all."""
-    while True:
-        try:
-            event = yield from wait(IDLE_TIMEOUT_S if told else FIRST_TIMEOUT_S)
-        except Lost:
-            if not told:
-                raise
-            return None
-        if isinstance(event, Silence):
-            return None
+    while isinstance(event := (yield from next_told(told, first_s=FIRST_TIMEOUT_S)), Arrived):
         if event.channel == MEASUREMENT:
             return event.data
         if event.channel == racp.RACP and told:
             return None
+    return None
 
 
 # --- what a measurement is ---------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ def emit_what_is_told(channel: str, record_in: Callable[[bytes], Record | NoRead
     """
     yield from subscribe(channel)
     told = False
-    while not isinstance(event := (yield from _next(told)), Silence):
+    while not isinstance(event := (yield from next_told(told)), Silence):
         if event.channel != channel:
             continue
         told = True
@@ -33,10 +33,11 @@ def emit_what_is_told(channel: str, record_in: Callable[[bytes], Record | NoRead
         yield from emit_or_note(made)
 
 
-def _next(told: bool) -> Step[Arrived | Silence]:
-    """What comes next. A meter that hangs up once it has `told` something has simply finished."""
+def next_told(told: bool, *, first_s: float = FIRST_TIMEOUT_S) -> Step[Arrived | Silence]:
+    """What comes next: within `first_s`, or soon where something was `told` already. A meter that hangs up once it
+    has told something has simply finished."""
     try:
-        return (yield from wait(IDLE_TIMEOUT_S if told else FIRST_TIMEOUT_S))
+        return (yield from wait(IDLE_TIMEOUT_S if told else first_s))
     except Lost:
         if not told:
             raise

@@ -4,11 +4,10 @@ The frames are `lepu_pc300_frames`'. Nothing is begun from here: an empty cuff m
 """
 
 import re
-from decimal import Decimal
 from typing import TypeAlias
 
 from gateway.conversation import Context, Driver, Garbled, Lost, Record, Sighting, Step, Talk, note, remember
-from gateway.drivers import cuff
+from gateway.drivers import cuff, oximeter
 from gateway.drivers import lepu_pc300_frames as frames
 from gateway.drivers.ble_common import NoReading, emit_or_note
 from gateway.drivers.ble_line import Line, open_line, say
@@ -158,7 +157,7 @@ class _Results:
         if self._oxygen_told or not at_rest:
             return None
         self._oxygen_told = True
-        return oxygen_record(now)
+        return oximeter.record_of(now.spo2, now.pulse)
 
 
 # --- what a result is --------------------------------------------------------------------------------------
@@ -198,20 +197,6 @@ def temperature_record(it: Temperature, *, live: bool) -> Record | NoReading:
         live=live,
         values={quantity: canonical(quantity, it.celsius, "°C")},
         shown=(Shown(quantity=quantity, value=str(it.celsius), unit="°C"),),
-    )
-
-
-def oxygen_record(it: Oxygen) -> Record:
-    """The reading of an oximeter that has come to rest."""
-    numbers = {"spo2_percent": (it.spo2, "%"), "pulse_per_min": (it.pulse, "/min")}
-    return Record(
-        kind=Kind.OXYGEN_SATURATION,
-        key="",
-        live=True,
-        values={name: canonical(name, Decimal(number), unit) for name, (number, unit) in numbers.items()},
-        shown=tuple(
-            Shown(quantity=name, value=str(number), unit=unit) for name, (number, unit) in numbers.items()
-        ),
     )
 
 

@@ -25,12 +25,13 @@ from gateway.conversation import (
     time_to_set,
     wait,
 )
+from gateway.drivers import oximeter
 from gateway.drivers import taidoc_frames as frames
 from gateway.drivers.ble_common import NoReading, bond, emit_or_note, introduce
 from gateway.drivers.taidoc_frames import Command
 from gateway.drivers.taidoc_line import NoAnswer, Pair, TaiDocLine
 from gateway.drivers.taidoc_memory import Marks, read_memories
-from gateway.drivers.taidoc_records import Family, family_of, record_of, saturation, users_of
+from gateway.drivers.taidoc_records import Family, family_of, record_of, users_of
 from gateway.proof import Doubt, Proof
 
 SERVICE = "00001523-1212-efde-1523-785feabcd123"
@@ -187,7 +188,7 @@ def _live(line: TaiDocLine) -> Step[None]:
         seen.append(spo2)
         last = seen[-AGREEING_SAMPLES:]
         if not told and len(seen) >= SETTLING_SAMPLES and max(last) - min(last) <= AGREE_WITHIN_PERCENT:
-            yield from emit(saturation(spo2, pulse))
+            yield from emit(oximeter.record_of(spo2, pulse))
             told = True
     if not told:
         yield from note("error", "not_settled" if seen else "no_value")

@@ -226,20 +226,6 @@ def _temperature(pair: Pair, time: Moment) -> Record | NoReading:
     )
 
 
-def saturation(spo2: int, pulse: int) -> Record:
-    """The reading of an oximeter that has come to rest. It has neither time nor number."""
-    numbers = {"spo2_percent": (spo2, "%"), "pulse_per_min": (pulse, "/min")}
-    return Record(
-        kind=Kind.OXYGEN_SATURATION,
-        key="",
-        live=True,
-        values={name: canonical(name, Decimal(number), unit) for name, (number, unit) in numbers.items()},
-        shown=tuple(
-            Shown(quantity=name, value=str(number), unit=unit) for name, (number, unit) in numbers.items()
-        ),
-    )
-
-
 def _key(time: Moment, value: bytes) -> str:
     """The record's own name: its minute and its value's bytes, which say the analyte, too."""
     return f"{time.at:%Y-%m-%dT%H:%M}/{value.hex()}"

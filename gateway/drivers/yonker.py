@@ -9,20 +9,19 @@ from datetime import datetime
 from typing import Any
 
 from gateway.conversation import (
+    Arrived,
     Context,
     Decoder,
     Driver,
     Garbled,
-    Lost,
     Record,
     Sighting,
-    Silence,
     Step,
     Talk,
     subscribe,
-    wait,
 )
 from gateway.drivers.ble_common import NoReading, bond, emit_or_note, introduce
+from gateway.drivers.ble_told import next_told
 from gateway.drivers.cuff import record_of
 from gateway.drivers.cursor import Cursor
 from gateway.proof import Doubt, Proof
@@ -34,8 +33,6 @@ NAMES = ("YK-BP", "YK-IBP", "KF-DT")
 
 LISTEN_TIMEOUT_S = 60.0
 """Who switched a cuff on measures within a minute; each pressure it tells meanwhile begins the minute again."""
-MORE_TIMEOUT_S = 10.0
-"""After a result: a second one would follow at once."""
 
 RESULT, PROGRESS = 0x81, 0x80
 
@@ -67,17 +64,10 @@ def talk(context: Context) -> Talk:
 
 def _next(told: bool) -> Step[bytes | None]:
     """What the cuff says next; None when it has finished. One that hangs up after a result has simply finished."""
-    while True:
-        try:
-            event = yield from wait(MORE_TIMEOUT_S if told else LISTEN_TIMEOUT_S)
-        except Lost:
-            if not told:
-                raise
-            return None
-        if isinstance(event, Silence):
-            return None
+    while isinstance(event := (yield from next_told(told, first_s=LISTEN_TIMEOUT_S)), Arrived):
         if event.channel == CHANNEL:
             return event.data
+    return None
 
 
 def reading_of(it: "Result", *, live: bool) -> Record | NoReading:
