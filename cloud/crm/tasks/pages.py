@@ -9,6 +9,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from cloud.crm import errors
 from cloud.crm.access import Action, require
+from cloud.crm.members import service as members_service
+from cloud.crm.members.chart import Chart, charts
+from cloud.crm.readings import person_of
 from cloud.crm.staff.service import names_of
 from cloud.crm.stores import service as stores_service
 from cloud.crm.tasks import service, views
@@ -22,6 +25,7 @@ from gateway import clinical
 router = APIRouter(include_in_schema=False)
 
 PAGE_MAX = 10_000
+TREND_DAYS = 180
 TAB_LABELS = {
     Tab.TODAY: N_("Today"),
     Tab.OVERDUE: N_("Overdue"),
@@ -111,6 +115,7 @@ def one_task(desk: Desk, task_id: UUID) -> HTMLResponse:
         outcomes=offered(row.severity),
         snoozes=SNOOZES,
         others=others,
+        trend=_trend(desk, row, task),
         events=events,
         event_words=EVENTS,
         outcome_label=views.outcome_label,
@@ -167,6 +172,20 @@ def _other_open_tasks(desk: DeskOf, row: Any) -> list[views.TaskView]:
         if other.status in OPEN and other.id != row.id
     ]
     return views.views(desk.connection, desk.reader, rows, desk.t, desk.now, rules=desk.rules, page="task")
+
+
+def _trend(desk: DeskOf, row: Any, task: views.TaskView) -> Chart | None:
+    """The half-year before, in what the task is about: whoever calls should know whether this is new."""
+    if task.member is None or task.reading is None:
+        return None
+    member = members_service.row_of(desk.connection, desk.reader, row.member_id)
+    ledger = [
+        reading
+        for reading in members_service.readings_of_member(desk.connection, desk.reader, row.member_id)
+        if reading.kind == task.reading.kind
+    ]
+    person = person_of(member, members_service.shown_date(desk.now))
+    return next(iter(charts(ledger, person, desk.t, span_days=TREND_DAYS, now=desk.now)), None)
 
 
 def _until(choice: str, now: datetime) -> datetime:

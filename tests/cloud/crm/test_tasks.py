@@ -288,3 +288,20 @@ def test_a_member_without_a_reading_still_has_tasks(as_, engine):
     page = as_("clerk").get(f"/members/{id_of('刘建国')}").text
     assert "还没有读数" in page
     assert str(id_of("bare")) in page
+
+
+def test_a_task_shows_the_trend_and_the_last_contact_of_its_member_alone(as_, engine):
+    clerk = as_("clerk")
+    page = clerk.get(f"/tasks/{id_of('task_n')}").text
+    assert 'data-chart="chart-blood_pressure"' in page
+    assert "chart-glucose" not in page
+    assert "上次联系" not in page
+    with engine.begin() as connection:
+        add_task(connection, "before", about="bp9")
+        add_task(connection, "guest", member="杨秀英", about="bp_south")
+    clerk.post(f"/tasks/{id_of('before')}/resolve", outcome="wrong_number")
+    page = clerk.get(f"/tasks/{id_of('task_n')}").text
+    assert "上次联系" in page
+    assert "空号" in page
+    for name in ("task_emergency", "guest"):  # of nobody known, and of another store's member
+        assert "data-chart" not in clerk.get(f"/tasks/{id_of(name)}").text
