@@ -55,6 +55,7 @@ class Choose:
     detail: str
     about: str  # which reading, where it is not the one that is shown
     buttons: tuple[Button, ...]
+    kept: tuple[str, ...] = ()  # answers given before, which are given again with any of these
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +114,7 @@ class Card:
     steps: tuple[str, ...]
     number: str
     call: bool  # the number is to be called now, not only if it gets worse
+    of_value: bool  # it is about what was measured, not only about what somebody feels
     small: bool  # staff have read it
     unsigned: str  # what to say of a rule that no doctor has signed, or ""
 
@@ -175,6 +177,22 @@ def ask(counter: Counter, shown: UUID | None, now: datetime, wording: Wording) -
             return None
 
 
+def unwell(counter: Counter, wording: Wording) -> Choose | None:
+    """What staff may ask by themselves, whatever was measured: one touch away, and in nobody's way."""
+    if counter.complaints is None:
+        return None
+    _ = wording.say
+    return Choose(
+        panel="symptoms",
+        reading=counter.complaints.reading_id,
+        title=_("Is anything of this the case now?"),
+        detail="",
+        about="",
+        buttons=_buttons(counter.complaints, wording),
+        kept=counter.complaints.stated,
+    )
+
+
 def pressures(counter: Counter, now: datetime, wording: Wording) -> tuple[Row, ...]:
     """The blood pressures of this visit so far, oldest first; nothing while there is only one."""
     several = [one.reading for one in counter.readings if one.reading.kind is Kind.BLOOD_PRESSURE and one.visitors]
@@ -222,6 +240,7 @@ def card(first_aid: FirstAid | None, wording: Wording) -> Card | None:
         steps=tuple(wording.text(step) for step in first_aid.card.steps),
         number=EMERGENCY_NUMBER,
         call=first_aid.rule.action in CALLED_NOW,
+        of_value=first_aid.rule.kind is not None,
         small=first_aid.put_away,
         unsigned="" if first_aid.signed else _("House rule, not yet signed by a doctor"),
     )

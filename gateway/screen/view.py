@@ -15,6 +15,7 @@ from gateway.screen.asking import (
     Averaged,
     Button,
     Card,
+    Choose,
     Row,
     amending,
     ask,
@@ -23,6 +24,7 @@ from gateway.screen.asking import (
     disowning,
     pressures,
     stated,
+    unwell,
     urged,
 )
 from gateway.screen.troubles import advice
@@ -84,6 +86,7 @@ class View:
     rows: tuple[Row, ...]
     average: Averaged | None
     ask: Ask | None
+    unwell: Choose | None
     card: Card | None
     visit: Visitor | None
     who: Candidates | None
@@ -113,6 +116,7 @@ def view(snapshot: Snapshot, counter: Counter, who: Who, wording: Wording) -> Vi
         rows=rows,
         average=averaged(counter.average, wording) if measured else None,
         ask=ask(counter, last.reading.id if last else None, now, wording),
+        unwell=unwell(counter, wording),
         card=card(counter.first_aid, wording),
         visit=_visitor(snapshot.visit, who.tail_of(snapshot.visit), wording) if snapshot.visit else None,
         who=_candidates(who.choosing(snapshot.slot, now), wording),

@@ -105,6 +105,7 @@ document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form === scan && !code.value.trim()) return code.focus();
   const body = new URLSearchParams(new FormData(form, event.submitter));
+  form.closest("details")?.removeAttribute("open");
   post(form.action, body, form === scan);
 });
 // One after the other, in the order they were made. The field is emptied before the answer comes: the next scan must
@@ -135,11 +136,12 @@ function several(button) {
   if (!pressed.length) return end(form);
   const body = new URLSearchParams(new FormData(form));
   for (const one of pressed) body.append("value", one.value);
+  form.closest("details")?.removeAttribute("open");
   post(form.action, body, false);
 }
 function begin(form, switchedOn = []) {
   form.dataset.several = "";
-  for (const one of form.querySelectorAll('[name=value]:not([value=""])')) {
+  for (const one of form.querySelectorAll('button[name=value]:not([value=""])')) {
     one.setAttribute("aria-pressed", String(switchedOn.includes(one.id)));
   }
   tell(form);
@@ -178,7 +180,8 @@ document.addEventListener("keydown", (event) => {
 
 // The arrow keys walk through the answers of the open question, from the scanner's field and back to it.
 function step(event, turn) {
-  const stops = [code, ...board.querySelectorAll(".choices button, .read button")];
+  const answers = [...board.querySelectorAll(".choices button, .read button")];
+  const stops = [code, ...answers.filter((one) => one.checkVisibility())];
   const at = stops.indexOf(document.activeElement);
   if (at < 0 || stops.length === 1) return;
   event.preventDefault();

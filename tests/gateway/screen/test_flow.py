@@ -191,6 +191,61 @@ def test_several_danger_signs_are_touched_one_after_the_other(browser: Browser, 
     assert [set(one.values) for one in counter.answers] == [{"severe_headache", "eye_pain"}]
 
 
+def test_staff_see_somebody_unwell_and_the_card_is_two_touches_away(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: opened(counter))
+    measured = served.do(lambda: sugar(counter, "5.2", meal=Meal.FASTING))
+    with looking(browser, served) as page:
+        expect(page.locator("#unwell form")).to_be_hidden()
+        page.locator("#unwell summary").click()
+        served.do(lambda: counter.board.link("down"))  # a change does not fold it
+        expect(page.locator(".lights")).to_contain_text("云端 离线")
+        page.locator("#unwell-facial_droop").click()
+        expect(page.locator(".card")).to_contain_text("可能是中风")
+        expect(page.locator(".card .stated")).to_have_text("自述：嘴歪")
+        expect(page.locator(".card .seen")).to_have_count(0)  # the value is not what is wrong
+        expect(page.locator("#unwell")).to_have_count(0)
+        page.locator("#card-read").click()
+        expect(page.locator("#unwell form")).to_be_hidden()
+    said = [(one.reading, one.what, one.values) for one in counter.answers]
+    assert said[0] == (measured.id, Asked.SYMPTOMS, ("facial_droop",))
+
+
+def test_what_was_said_before_is_not_forgotten_when_more_is_said(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: symptoms(counter))
+    with looking(browser, served) as page:
+        page.locator("#choice-severe_headache").click()
+        page.locator("#card-read").click()
+        page.locator("#unwell summary").click()
+        page.locator("#several").click()
+        page.locator("#unwell-muscle_pain").click()
+        page.locator("#unwell-joint_red_hot_painful").click()
+        page.locator("#several").click()
+        expect(page.locator("#unwell form")).to_be_hidden()
+        expect(page.locator("#value .stated")).to_contain_text("关节红、热、很痛")
+        expect(page.locator(".visit .light.bad")).to_contain_text("血压极高")  # still the emergency it was
+    last = [set(one.values) for one in counter.answers if one.what is Asked.SYMPTOMS][-1]
+    assert last == {"severe_headache", "muscle_pain", "joint_red_hot_painful"}
+
+
+def test_somebody_unwell_is_asked_by_keyboard_alone(browser: Browser, served: Served):
+    counter = served.counter
+    served.do(lambda: opened(counter))
+    served.do(lambda: pressure(counter, 118, 76))
+    with looking(browser, served) as page:
+        page.keyboard.press("ArrowDown")
+        expect(page.locator("#code")).to_be_focused()  # what is folded is not walked through
+        page.locator("#unwell summary").focus()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        expect(page.locator(".card")).to_be_visible()
+        expect(page.locator("#code")).to_be_focused()
+    assert len(counter.answers) == 1
+
+
 def test_an_emergency_shows_its_card_at_once_with_the_cloud_down(browser: Browser, served: Served):
     counter = served.counter
     served.do(lambda: counter.board.link("down"))
@@ -319,7 +374,7 @@ def test_every_control_of_the_dock_is_reached_with_the_tab_key(browser: Browser,
     with looking(browser, served) as page:
         page.locator("#language").focus()
         reached = []
-        for _ in range(4):
+        for _ in range(5):
             page.keyboard.press("Tab")
             reached.append(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
-    assert reached == ["to-slip", "close-visit", "code", "确定"]
+    assert reached == ["不舒服？", "to-slip", "close-visit", "code", "确定"]
