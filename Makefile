@@ -38,6 +38,7 @@ bench: setup  ## one JSON line per figure
 
 hil: setup  ## the long tests: power cuts, a siege of 200 kills (ARGS=20 for fewer), a trade of forty meters
 	@$(VENV)/python -m cloud.demo.debian test
+	@$(VENV)/python -m hil_tests.guest fetch
 	@exec $(VENV)/python -m hil_tests $(ARGS)
 
 clean:  ## stops what is left of a demo and removes everything that was made here

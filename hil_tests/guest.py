@@ -1,13 +1,14 @@
 """A guest with a real kernel and a real bluetoothd to run the transport's tests in: this machine's own files, read
 only, behind a stock Debian kernel in QEMU without KVM.
 
-What is run in it is `conformance`'s. Nothing is built and nothing installed: the packages are there, or unpacked
-(`dpkg -x`) into the folder that KANGDOCK_GUEST names.
+What is run in it is `conformance`'s. Nothing is built and nothing installed: the packages are there, or in a
+folder of their own, into which `python -m hil_tests.guest fetch` unpacks them. KANGDOCK_GUEST may name another.
 """
 
 import gzip
 import lzma
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -18,8 +19,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-PACKAGES = "qemu-system-x86 busybox-static kmod cpio bluez linux-image-amd64 (Debian 12: linux-image-6.12-amd64)"
-"""A Raspberry Pi's kernel is a 6.12, too. Of several kernels the newest is taken."""
+from cloud.demo import debian
+
+PACKAGES = ("qemu-system-x86", "busybox-static", "kmod", "cpio", "bluez")
+KERNEL, NEWER_KERNEL = "linux-image-6.12-amd64", "linux-image-amd64"
+"""A Raspberry Pi's kernel is a 6.12, too. Debian 12 has one beside its own 6.1, which breaks down."""
+FETCHED = debian.CACHE / "guest"
 MODULES = (
     *("virtio_pci", "9p", "9pnet_virtio", "overlay", "sha3_generic", "jitterentropy_rng", "sha512_generic"),
     *("ctr", "drbg", "hmac", "ecdh_generic", "cmac", "ccm", "bluetooth", "hci_vhci", "algif_hash"),
@@ -27,13 +32,14 @@ MODULES = (
 )
 """Of the Bluetooth ones, drbg and jitterentropy_rng (with sha3) are what LE Secure Connections hang without."""
 MEMORY_MB = 2500
-"""It boots in 8 s; the suite takes a quarter of an hour on a processor that is only imitated."""
+"""It boots in 8 s; the suite takes five minutes on a processor that is only imitated."""
 LASTS_AT_MOST_S = 3600.0
 """A guest whose kernel broke down may never say that it is done."""
 PROGRAMS = (
     *("usr/bin/qemu-system-x86_64", "bin/busybox", "bin/kmod", "bin/cpio"),
     "usr/libexec/bluetooth/bluetoothd",
 )
+HOW = "python -m hil_tests.guest fetch"
 DONE = "guest: status "
 
 INIT = """#!/bin/busybox sh
@@ -54,7 +60,8 @@ exec switch_root /new /bin/bash /run/job
 JOB = r"""export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TMPDIR=/run PYTHONDONTWRITEBYTECODE=1
 export DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/dbus/system_bus_socket
 mkdir -p /run/share/dbus-1/services
-printf '#!/bin/sh\nexec {bluetoothd} -n 2>>/run/bluetoothd.log\n' >/run/start; chmod +x /run/start
+printf '#!/bin/sh\nLD_LIBRARY_PATH={libraries} exec {bluetoothd} -n 2>>/run/bluetoothd.log\n' >/run/start
+chmod +x /run/start
 printf '[D-BUS Service]\nName=org.bluez\nExec=/run/start\n' >/run/share/dbus-1/services/org.bluez.service
 XDG_DATA_HOME=/run/share dbus-daemon --session --fork --nopidfile --address=$DBUS_SYSTEM_BUS_ADDRESS
 cd {here} && {command}
@@ -66,11 +73,31 @@ echo o > /proc/sysrq-trigger; sleep 60
 
 
 class Missing(Exception):
-    """What is not here; the message says what to install."""
+    """What is not here."""
+
+
+def fetch() -> int:
+    """Unpacks what a guest lacks here. 0 also where it cannot be had; then the reason is told."""
+    if "KANGDOCK_GUEST" in os.environ or not _is_pc() or missing() is None:
+        return 0
+    print("guest: fetching a kernel, bluetoothd and QEMU from Debian (150 MB) ...", flush=True)
+    try:
+        for package in PACKAGES:
+            debian.unpack(package, root=FETCHED)
+        try:
+            debian.unpack(KERNEL, root=FETCHED)
+        except debian.Unavailable:
+            debian.unpack(NEWER_KERNEL, root=FETCHED)
+    except debian.Unavailable as reason:
+        shutil.rmtree(FETCHED, ignore_errors=True)
+        print(f"guest: not to be had: {reason}", flush=True)
+    return 0
 
 
 def missing(environ: Mapping[str, str] = os.environ) -> str | None:
     """What a guest would lack here; None where one can be made."""
+    if not _is_pc():
+        return "the guest is a PC, and only a PC imitates one fast enough"
     try:
         kernel_version(environ)
         for path in PROGRAMS:
@@ -86,15 +113,14 @@ def run(command: list[str], environ: Mapping[str, str] = os.environ) -> int:
     qemu = _program(root, "usr/bin/qemu-system-x86_64")
     version = kernel_version(environ)
     kernel = root / f"boot/vmlinuz-{version}"
-    libraries = ":".join(str(one) for one in (root / "usr/lib/x86_64-linux-gnu", root / "lib/x86_64-linux-gnu"))
-    env = {**environ, **({} if root == Path("/") else {"LD_LIBRARY_PATH": libraries})}
+    env = {**environ, **({} if root == Path("/") else {"LD_LIBRARY_PATH": _libraries(root)})}
     with tempfile.TemporaryDirectory() as folder:
         initrd = _initrd(Path(folder), root, version, command, env)
         guest = subprocess.Popen(
             [
                 *(str(qemu), "-M", "pc,accel=tcg", "-cpu", "max", "-m", str(MEMORY_MB), "-no-reboot"),
                 *("-display", "none", "-vga", "none", "-monitor", "none", "-serial", "stdio"),
-                *("-L", str(root / "usr/share/qemu"), "-L", str(root / "usr/share/seabios")),
+                *(part for folder in _data(root) for part in ("-L", str(folder))),
                 *("-kernel", str(kernel), "-initrd", str(initrd), "-append", "console=ttyS0 quiet panic=-1"),
                 *("-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"),
                 *("-device", "virtio-9p-pci,fsdev=host,mount_tag=host", "-nic", "none"),
@@ -113,12 +139,25 @@ def kernel_version(environ: Mapping[str, str] = os.environ) -> str:
     boot = _root(environ) / "boot"
     versions = [kernel.name.removeprefix("vmlinuz-") for kernel in boot.glob("vmlinuz-*")]
     if not versions:
-        raise Missing(f"no kernel in {boot}; it takes {PACKAGES}")
+        raise Missing(f"no kernel in {boot}; {HOW}")
     return max(versions, key=lambda version: [int(number) for number in re.findall(r"\d+", version)])
 
 
+def _is_pc() -> bool:
+    return platform.machine() == "x86_64"
+
+
 def _root(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("KANGDOCK_GUEST", "/"))
+    return Path(environ.get("KANGDOCK_GUEST", FETCHED if FETCHED.exists() else "/"))
+
+
+def _libraries(root: Path) -> str:
+    return ":".join(str(root / folder / "x86_64-linux-gnu") for folder in ("usr/lib", "lib"))
+
+
+def _data(root: Path) -> list[Path]:
+    """Where QEMU looks for a BIOS and what else it starts with."""
+    return [one / "usr/share" / name for one in (root, Path("/")) for name in ("qemu", "seabios")]
 
 
 def _follow(guest: "subprocess.Popen[str]") -> int:
@@ -150,12 +189,14 @@ def _initrd(folder: Path, root: Path, version: str, command: list[str], env: Map
         (tree / "modules" / f"{number:02}-{module.name.removesuffix('.xz')}").write_bytes(whole)
     (tree / "init").write_text(INIT)
     (tree / "init").chmod(0o755)
-    bluetoothd = _program(root, "usr/libexec/bluetooth/bluetoothd")
-    (tree / "job").write_text(
-        JOB.format(
-            bluetoothd=bluetoothd, here=shlex.quote(str(Path.cwd())), command=shlex.join(command), done=DONE
-        )
+    job = JOB.format(
+        bluetoothd=_program(root, "usr/libexec/bluetooth/bluetoothd"),
+        libraries=_libraries(root),
+        here=shlex.quote(str(Path.cwd())),
+        command=shlex.join(command),
+        done=DONE,
     )
+    (tree / "job").write_text(job)
     names = "\n".join(str(one.relative_to(tree)) for one in sorted(tree.rglob("*")))
     packed = subprocess.run(
         [str(_program(root, "bin/cpio")), "-o", "-H", "newc", "--quiet"],
@@ -193,8 +234,8 @@ def _program(root: Path, path: str) -> Path:
     for one in (root / path, root / "usr" / path):
         if one.exists():
             return one
-    raise Missing(f"no {path} in {root}; it takes {PACKAGES}")
+    raise Missing(f"no {path} in {root}; {HOW}")
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(fetch() if sys.argv[1:] == ["fetch"] else run(sys.argv[1:]))

@@ -4,8 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from cloud.demo import debian
 from hil_tests import conformance, guest
 from hil_tests.__main__ import Part, held, main
+
+
+@pytest.fixture(autouse=True)
+def on_a_pc(monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
 
 
 def part(name: str, status: int = 0, missing: str | None = None) -> Part:
@@ -57,6 +63,29 @@ def test_what_a_guest_lacks_is_named(tmp_path: Path):
     (tmp_path / "boot/vmlinuz-6.12.117-amd64").touch()
     assert "no usr/bin/qemu-system-x86_64" in guest.missing({"KANGDOCK_GUEST": str(tmp_path)})
     assert guest.kernel_version({"KANGDOCK_GUEST": str(tmp_path)}) == "6.12.117-amd64"
+
+
+def test_what_a_guest_takes_is_fetched_once_and_half_of_it_is_not_kept(tmp_path, monkeypatch, capsys):
+    fetched = []
+
+    def unpack(package: str, *, root: Path) -> Path:
+        fetched.append(package)
+        root.mkdir(exist_ok=True)
+        if package.startswith("linux-image"):
+            raise debian.Unavailable(f"no {package}")
+        return root
+
+    monkeypatch.delenv("KANGDOCK_GUEST", raising=False)
+    monkeypatch.setattr(guest, "missing", lambda: "no kernel")
+    monkeypatch.setattr(guest, "FETCHED", tmp_path / "guest")
+    monkeypatch.setattr(debian, "unpack", unpack)
+    assert guest.fetch() == 0
+    assert fetched == [*guest.PACKAGES, guest.KERNEL, guest.NEWER_KERNEL]
+    assert "guest: not to be had: no linux-image-amd64" in capsys.readouterr().out
+    assert not (tmp_path / "guest").exists()
+    monkeypatch.setattr(guest, "missing", lambda: None)
+    assert guest.fetch() == 0
+    assert len(fetched) == len(guest.PACKAGES) + 2
 
 
 def test_without_a_bluetoothd_to_test_on_the_conformance_suite_says_what_is_missing(tmp_path, monkeypatch, capsys):
