@@ -185,7 +185,7 @@ class Trade:
             self.seen.kills.append(datetime.now(UTC))
             self._gateway.kill()
             await asyncio.sleep(self._chance.uniform(*DOWN_FOR_S))
-            await asyncio.to_thread(self._gateway.start)
+            await _start(self._gateway)
 
     async def _cut_off(self, name: str) -> None:
         while True:
@@ -193,7 +193,7 @@ class Trade:
             await asyncio.to_thread(self._cloud[name].kill)
             self.seen.outages[name] = self.seen.outages.get(name, 0) + 1
             await asyncio.sleep(self._chance.uniform(*CLOUD_DOWN_FOR_S))
-            await asyncio.to_thread(self._cloud[name].start)
+            await _start(self._cloud[name])
 
     async def _jump(self, after_s: float) -> None:
         await asyncio.sleep(after_s)
@@ -215,6 +215,16 @@ class Trade:
             return any(str(one.readlink()) == port for one in Path(f"/proc/{pid}/fd").iterdir())
         except OSError:  # it has just died, or closed one of them
             return False
+
+
+async def _start(server: Server) -> None:
+    """Starts it, to the end, also where the trade ends meanwhile: half started, it would be started twice."""
+    starting = asyncio.ensure_future(asyncio.to_thread(server.start))
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await starting
+        raise
 
 
 def _is(last: dict[str, Any], what: Measured) -> bool:
