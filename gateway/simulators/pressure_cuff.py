@@ -3,16 +3,14 @@
 Written from the Blood Pressure Service 1.0 text. The radio is `bumble_meter`'s.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from gateway.simulators.delivers_once import DeliversOnce
 from gateway.simulators.meter import (
     NAN,
     Characteristic,
-    Outgoing,
-    VirtualMeter,
     date_time,
     sfloat,
     sfloat_word,
@@ -59,11 +57,11 @@ class CuffRecord:
 
 
 @dataclass(kw_only=True)
-class PressureCuff(VirtualMeter):
-    """Stores what nobody has fetched yet. The confirmation of an indication is the receipt: then it forgets."""
+class PressureCuff(DeliversOnce[CuffRecord]):
+    """Tells each measurement once."""
 
     advertised: tuple[str, ...] = (BLOOD_PRESSURE,)
-    records: list[CuffRecord] = field(default_factory=list)
+    measured_on = MEASUREMENT
 
     def measure(
         self,
@@ -113,21 +111,6 @@ class PressureCuff(VirtualMeter):
         if channel == FEATURE:
             return (0x003F).to_bytes(2, "little")
         return super().read(channel)
-
-    def write(self, channel: str, data: bytes, subscribed: frozenset[str]) -> Iterator[Outgoing]:
-        """See VirtualMeter; a cuff has nothing to write to."""
-        raise NotImplementedError
-
-    def on_subscribed(self, subscribed: frozenset[str]) -> Iterator[Outgoing]:
-        """See VirtualMeter: everything stored, oldest first."""
-        if MEASUREMENT in subscribed:
-            for record in list(self.records):
-                for _ in range(2 if self.faults.duplicate else 1):
-                    yield Outgoing(MEASUREMENT, record.measurement(), indicate=True)
-
-    def on_confirmed(self, sent: Outgoing) -> None:
-        """See VirtualMeter."""
-        self.records = [record for record in self.records if record.measurement() != sent.data]
 
 
 def _sfloat_or_nan(value: Decimal | None) -> bytes:

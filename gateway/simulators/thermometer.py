@@ -3,13 +3,13 @@
 Written from the Health Thermometer Service 1.0 text. The radio is `bumble_meter`'s.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import IntEnum
 
-from gateway.simulators.meter import Characteristic, Outgoing, VirtualMeter, date_time, float32, float32_word
+from gateway.simulators.delivers_once import DeliversOnce
+from gateway.simulators.meter import Characteristic, date_time, float32, float32_word
 
 HEALTH_THERMOMETER = "1809"
 MEASUREMENT, TYPE, CLOCK = "2a1c", "2a1d", "2a08"
@@ -48,8 +48,8 @@ class TemperatureRecord:
 
 
 @dataclass(kw_only=True)
-class Thermometer(VirtualMeter):
-    """Stores what nobody has fetched yet. The confirmation of an indication is the receipt: then it forgets.
+class Thermometer(DeliversOnce[TemperatureRecord]):
+    """Tells each measurement once.
 
     One that can only measure in one place (`only_site`) says so once, in 0x2A1D, and not in its records. Nobody is
     connected while it measures, so there are no intermediate temperatures.
@@ -57,7 +57,7 @@ class Thermometer(VirtualMeter):
 
     advertised: tuple[str, ...] = (HEALTH_THERMOMETER,)
     only_site: int | None = None
-    records: list[TemperatureRecord] = field(default_factory=list)
+    measured_on = MEASUREMENT
 
     def measure(
         self,
@@ -98,18 +98,3 @@ class Thermometer(VirtualMeter):
         if channel == TYPE and self.only_site is not None:
             return bytes([self.only_site])
         return super().read(channel)
-
-    def write(self, channel: str, data: bytes, subscribed: frozenset[str]) -> Iterator[Outgoing]:
-        """See VirtualMeter; a thermometer has nothing to write to."""
-        raise NotImplementedError
-
-    def on_subscribed(self, subscribed: frozenset[str]) -> Iterator[Outgoing]:
-        """See VirtualMeter: everything stored, oldest first."""
-        if MEASUREMENT in subscribed:
-            for record in list(self.records):
-                for _ in range(2 if self.faults.duplicate else 1):
-                    yield Outgoing(MEASUREMENT, record.measurement(), indicate=True)
-
-    def on_confirmed(self, sent: Outgoing) -> None:
-        """See VirtualMeter."""
-        self.records = [record for record in self.records if record.measurement() != sent.data]
