@@ -36,7 +36,7 @@ START_SCAN_TIMEOUT_S = 20.0
 CYCLE_AFTER = 2
 """Scanners in a row that heard nothing, or would not start, before the adapter is switched off and on."""
 CYCLE_REST_S = 900.0
-"""A shop at night is silent too: it must not have its adapter switched all the time."""
+"""A shop at night is silent too, and must not have its adapter switched all the time. It never refuses to scan."""
 TIDY_EVERY_S = 3600.0
 NO_STRENGTH = -127
 """bleak's word for a device that BlueZ only tells something new of, and has not heard."""
@@ -133,7 +133,7 @@ class Ble:
                         yield sighting
             self._in_vain += 1
             if self._in_vain >= CYCLE_AFTER:
-                await self._power_cycle()
+                await self._power_cycle(rest_s=0.0 if failures else CYCLE_REST_S)
             await asyncio.sleep(pause_s)
 
     def open(self, sighting: Sighting) -> AbstractAsyncContextManager[Link]:
@@ -318,10 +318,10 @@ class Ble:
         except (BleakError, OSError, EOFError, TimeoutError) as error:
             log.warning("ble.scan_stop_failed error=%s", word_of(error))
 
-    async def _power_cycle(self) -> None:
-        """Switches the adapter off and on, unless somebody is being read or it was done a short while ago."""
+    async def _power_cycle(self, rest_s: float = CYCLE_REST_S) -> None:
+        """Switches the adapter off and on, unless somebody is being read or it was done `rest_s` ago or less."""
         now = asyncio.get_running_loop().time()
-        recently = self._cycled_at is not None and now - self._cycled_at < CYCLE_REST_S
+        recently = self._cycled_at is not None and now - self._cycled_at < rest_s
         if self._bluez is None or self._talking or recently:
             return
         async with self._connecting:  # whoever wants a line meanwhile waits for it

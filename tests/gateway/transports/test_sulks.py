@@ -137,6 +137,25 @@ def test_a_discovery_that_is_in_progress_for_ever_is_ended_by_switching_off_and_
     assert "ble.power_cycled" in caplog.text
 
 
+def test_a_discovery_that_is_refused_soon_after_the_adapter_was_switched_is_ended_too(bench_of, impatient, caplog):
+    """Only silence waits: a shop may be silent, but it never refuses."""
+
+    async def scenario():
+        async with bench_of(glucose_meter(), silent_after_s=SILENT_S) as bench:
+            await bench.tell("", "stuck")
+            await bench.sighting_of("VGM")
+            await bench.tell("VGM", "hush")
+            await bench.tell("", "stuck")
+            await until(lambda: bench.ble.state == "failed")
+            await bench.tell("VGM", "advertise")
+            await bench.sighting_of("VGM")
+            assert bench.ble.state == "ok"
+
+    caplog.set_level("INFO", "gateway.transports")
+    asyncio.run(scenario())
+    assert caplog.text.count("ble.power_cycled") == 2
+
+
 def test_a_line_a_killed_program_left_open_is_hung_up_and_the_meter_calls_again(bench_of, impatient):
     async def scenario():
         meter = glucose_meter()
