@@ -36,7 +36,7 @@ bench: setup  ## one JSON line per figure
 	@$(VENV)/python -m cloud.demo.debian demo >&2
 	@$(VENV)/python -m hil_tests.bench
 
-hil: setup  ## the long tests: power cuts, a siege of 200 kills (ARGS=20 for fewer), a trade of forty meters
+hil: setup  ## the long tests: a real bluetoothd, power cuts, a siege of 200 kills (ARGS=20 for fewer), a trade
 	@$(VENV)/python -m cloud.demo.debian test
 	@$(VENV)/python -m hil_tests.guest fetch
 	@exec $(VENV)/python -m hil_tests $(ARGS)
