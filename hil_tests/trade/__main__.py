@@ -113,7 +113,8 @@ async def trade(directory: Path, minutes: float, seed: int, hardware: Hardware =
 def _counted(verdict: truth.Verdict, seen: Seen, shop: Shop) -> dict[str, Any]:
     waited = sorted(seen.waited_s)
     return {
-        "holds": verdict.holds,
+        # A meter that only tells live is put back where nobody listens: no more often than the gateway was away.
+        "holds": verdict.holds and seen.not_usable <= verdict.kills,
         "meters": len(shop.meters),
         "families": len({meter.family.driver for meter in shop.meters}),
         "outages": seen.outages,

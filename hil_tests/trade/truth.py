@@ -180,7 +180,7 @@ def compare(
     after = [row for row in rows if row.reading.time.received >= first_trusted_at]
     known = [(row, expected[row.name]) for row in rows if row.name in expected]
     forgot = (*kills, first_trusted_at)
-    unclaimed = [(_why(row), one) for row, one in known if one.member and row.member is None]
+    unclaimed = [(_why(row, one.stay, forgot), one) for row, one in known if one.member and row.member is None]
     absences = [(one, one.excuse(kills, heard)) for name, one in expected.items() if name not in found]
     return Verdict(
         measured=len(expected),
@@ -238,9 +238,12 @@ def _fate(one: Used) -> str:
 
 def _visit_unknown(row: _Row, stay: Stay, forgot: Sequence[datetime]) -> bool:
     """Whether a gateway that was not killed, and whose clock did not jump, did not know the customer."""
-    received = row.reading.time.received
-    there = stay.member is not None and stay.since <= received < stay.left
-    return there and row.reading.visit is None and not any(stay.since <= one <= received for one in forgot)
+    there = stay.member is not None and stay.since <= row.reading.time.received < stay.left
+    return there and row.reading.visit is None and not _was_forgotten(row, stay, forgot)
+
+
+def _was_forgotten(row: _Row, stay: Stay, forgot: Sequence[datetime]) -> bool:
+    return any(stay.since <= one <= row.reading.time.received for one in forgot)
 
 
 def _evidence(rows: list[_Row], expected: dict[Name, Used], forgot: Sequence[datetime]) -> Iterator[str]:
@@ -277,8 +280,10 @@ def told_by(engine: Engine, gateway: str) -> dict[str, int]:
     return dict(sorted(Counter(brought).items()))
 
 
-def _why(row: _Row) -> str:
-    return row.why or ("no_visit" if row.reading.visit is None else "undecided")
+def _why(row: _Row, stay: Stay, forgot: Sequence[datetime]) -> str:
+    if row.why or row.reading.visit is not None:
+        return row.why or "undecided"
+    return "visit_forgotten" if _was_forgotten(row, stay, forgot) else "no_visit"
 
 
 def _by_driver(used: Iterable[Used]) -> dict[str, int]:
