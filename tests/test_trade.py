@@ -5,6 +5,7 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -13,21 +14,31 @@ from gateway.simulators.fdk_meter import FdkMeter
 from gateway.simulators.pangao_cuff import PanGaoCuff
 from gateway.simulators.pressure_cuff import MEASUREMENT, PressureCuff
 from gateway.simulators.tunnel_monitors import TerumoTunnel
+from gateway.wire.messages import TakenAt, TimeQuality, Visit
 from hil_tests.trade.__main__ import trade
 from hil_tests.trade.family import Keeps
 from hil_tests.trade.meters import FAMILIES, NOT_IN_THE_TRADE, everyone
 from hil_tests.trade.telling import Tellings
-from hil_tests.trade.truth import Excuse, Stay, Used
+from hil_tests.trade.truth import Excuse, Fault, Row, Stay, Used, faults_of
+from tests.gateway.readings import reading
 
 MINUTES = 0.4
 NOON = datetime.fromisoformat("2026-03-05T12:00:30")
-NOBODY = Stay(member=None, since=datetime.now(UTC))
+NOW = datetime.now(UTC)
+NOON_UTC = datetime(2026, 3, 5, 4, 0, 30, tzinfo=UTC)
+NOBODY = Stay(member=None, since=NOW)
 
 
 def test_every_driver_has_a_meter_in_the_trade_or_a_reason_why_not() -> None:
     drivers = {driver.name for driver in DRIVERS}
     assert {family.driver for family in FAMILIES} | NOT_IN_THE_TRADE.keys() == drivers
     assert len(list(everyone())) >= 40
+
+
+def taken(*, early_s: float, after_s: float, quality: TimeQuality = TimeQuality.DEVICE) -> TakenAt:
+    """Told to have been measured so long after it was."""
+    at = NOON_UTC + timedelta(seconds=after_s)
+    return TakenAt(at=at, quality=quality, received=NOON_UTC, early_s=early_s)
 
 
 class Heard:
@@ -46,7 +57,7 @@ def used(device, keeps: Keeps) -> tuple[Used, Tellings]:
     before = tellings.kept()
     device.measure(*((Decimal(120), Decimal(80)) if isinstance(device, PressureCuff) else (120, 80, 70)))
     telling = tellings.measured(before) if keeps.tells_once else None
-    return Used(name=("A", "x", ()), driver="d", stay=NOBODY, at=datetime.now(UTC), telling=telling), tellings
+    return Used(name=("A", "x", ()), driver="d", stay=NOBODY, at=NOW, until=NOW, telling=telling), tellings
 
 
 def tunnel(**options) -> tuple[Used, Tellings]:
@@ -90,7 +101,7 @@ def test_what_was_cut_off_is_excused_only_where_the_line_really_went() -> None:
     lost = 0
     tellings.links_lost = lambda: lost
     device.measure_glucose(100)
-    one = Used(name=("A", "x", ()), driver="d", stay=NOBODY, at=datetime.now(UTC), telling=tellings.measured(()))
+    one = Used(name=("A", "x", ()), driver="d", stay=NOBODY, at=NOW, until=NOW, telling=tellings.measured(()))
     tellings.overheard(next(device.begin()))
     assert one.excuse([one.at], Heard()) is None  # it would still tell
     device.on_line_lost()
@@ -102,6 +113,39 @@ def test_what_was_cut_off_is_excused_only_where_the_line_really_went() -> None:
 def test_what_is_on_a_display_has_no_excuse() -> None:
     one, _ = used(PanGaoCuff(now=lambda: NOON, wired=True), Keeps.LAST)
     assert one.excuse([one.at], Heard()) is None
+
+
+SINCE = NOON_UTC - timedelta(seconds=5)
+ANNA, BERT = UUID(int=1), UUID(int=2)
+VISIT = Visit(id=UUID(int=3), code="CARD001", slot="counter-1", opened=SINCE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "member", "kills", "found"),
+    [
+        ({"visit": VISIT}, ANNA, [], []),
+        ({"visit": VISIT}, None, [], []),
+        ({"visit": VISIT}, BERT, [], [Fault.WRONG_MEMBER]),
+        ({}, None, [], [Fault.VISIT_UNKNOWN]),
+        ({}, None, [NOON_UTC - timedelta(seconds=1)], [Fault.VISIT_UNKNOWN]),  # it knows on its return
+        ({}, None, [NOON_UTC + timedelta(seconds=1)], []),  # read from the journal of a talk begun before
+        ({"visit": VISIT, "time": taken(early_s=0, after_s=4)}, ANNA, [], [Fault.WRONG_TIME]),
+        ({"visit": VISIT, "time": taken(early_s=60, after_s=59)}, ANNA, [], []),
+        ({"visit": VISIT, "time": taken(early_s=0, after_s=-63)}, ANNA, [], [Fault.WRONG_TIME]),
+        ({"visit": VISIT, "time": taken(early_s=0, after_s=4, quality=TimeQuality.UNTRUSTED)}, ANNA, [], []),
+    ],
+)
+def test_what_is_wrong_with_a_reading_that_arrived(changes, member, kills, found) -> None:
+    one = Used(
+        name=("A", "x", ()),
+        driver="d",
+        stay=Stay(member=ANNA, since=SINCE),
+        at=NOON_UTC,
+        until=NOON_UTC,
+        telling=None,
+    )
+    row = Row(name=one.name, gateway="g", member=member, why="", reading=reading(at=NOON_UTC, **changes))
+    assert list(faults_of(row, one, kills=kills, jumped=SINCE - timedelta(seconds=1))) == found
 
 
 @pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="no dbus-daemon (Debian package dbus-daemon)")

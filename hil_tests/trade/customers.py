@@ -9,7 +9,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from http.client import HTTPException
 from pathlib import Path
@@ -136,6 +136,7 @@ class Trade:
                 driver=meter.family.driver,
                 stay=stay,
                 at=taken.at,
+                until=taken.at + timedelta(seconds=meter.family.takes_s),
                 telling=taken.telling,
             )
         )

@@ -26,8 +26,12 @@ Name: TypeAlias = tuple[str, str, tuple[tuple[str, Decimal], ...]]
 
 NOT_TOLD_BY_ALL = frozenset({"mean_arterial_mmhg", "pulse_per_min"})
 BELIEVED = frozenset({TimeQuality.DEVICE, TimeQuality.CORRECTED, TimeQuality.GATEWAY})
-HONEST_WITHIN = timedelta(seconds=200)
-"""A good clock may be two minutes off, a time without seconds hides one more, and a customer takes a moment."""
+EARLY_WITHIN, LATE_WITHIN = timedelta(seconds=62), timedelta(seconds=3)
+"""Of a believed time: without seconds it is up to a minute early. Late, by more than it says itself, it would be
+in the next customer's visit; two busy cores take a moment to compare a clock."""
+CUT_OFF_WITHIN = timedelta(seconds=5)
+"""What came so shortly before a kill may come out of the journal: it is of whoever stood there when the meter was
+first talked to, not of who came meanwhile."""
 DIED_BEFORE, DIED_AFTER = timedelta(seconds=0.5), timedelta(seconds=1)
 """BlueZ notices within milliseconds that a gateway is dead, and a live one has journalled what it was told within
 some tens; two busy cores may take longer for either."""
@@ -40,6 +44,14 @@ class Excuse(StrEnum):
 
     KILLED = "gateway killed"
     LINE_LOST = "line lost"
+
+
+class Fault(StrEnum):
+    """What must not be of a reading that arrived."""
+
+    WRONG_MEMBER = "wrong member"
+    VISIT_UNKNOWN = "visit unknown"
+    WRONG_TIME = "wrong time"
 
 
 class Heard(Protocol):
@@ -69,6 +81,7 @@ class Used:
     driver: str
     stay: Stay
     at: datetime
+    until: datetime  # it was over
     telling: Telling | None
 
     @property
@@ -101,7 +114,7 @@ class Verdict:
     doubled: int
     from_nowhere: int
     wrong_member: int
-    visit_unknown: int  # of those measured with a card: it came while the customer stood there, and nobody knew
+    visit_unknown: int  # it came while a customer with a card stood there, and the gateway did not know
     claimed: int
     unclaimed: dict[str, int]  # of those measured with a card, by reason
     unclaimed_of: dict[str, dict[str, int]]  # the same, by reason and driver
@@ -133,7 +146,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
+class Row:
     """A reading in the ledger."""
 
     name: Name
@@ -179,8 +192,13 @@ def compare(
     before = [row for row in rows if row.reading.time.received < first_trusted_at]
     after = [row for row in rows if row.reading.time.received >= first_trusted_at]
     known = [(row, expected[row.name]) for row in rows if row.name in expected]
-    forgot = (*kills, first_trusted_at)
-    unclaimed = [(_why(row, one.stay, forgot), one) for row, one in known if one.member and row.member is None]
+    faults = [
+        (fault, row, one)
+        for row, one in known
+        for fault in faults_of(row, one, kills=kills, jumped=first_trusted_at)
+    ]
+    counted = Counter(fault for fault, *_ in faults)
+    unclaimed = [(_why(row), one) for row, one in known if one.member and row.member is None]
     absences = [(one, one.excuse(kills, heard)) for name, one in expected.items() if name not in found]
     return Verdict(
         measured=len(expected),
@@ -192,30 +210,44 @@ def compare(
         told_to_nobody=_by_driver(one for one, excuse in absences if excuse),
         doubled=sum(count - 1 for count in found.values()),
         from_nowhere=sum(name not in expected for name in found),
-        wrong_member=sum(row.member not in (None, one.member) for row, one in known),
-        visit_unknown=sum(_visit_unknown(row, one.stay, forgot) for row, one in known),
+        wrong_member=counted[Fault.WRONG_MEMBER],
+        visit_unknown=counted[Fault.VISIT_UNKNOWN],
         claimed=sum(row.member is not None for row, _ in known),
         unclaimed=dict(Counter(why for why, _ in unclaimed)),
         unclaimed_of={
             reason: _by_driver(one for why, one in unclaimed if why == reason) for reason in dict(unclaimed)
         },
         believed_too_early=sum(row.reading.time.quality in BELIEVED for row in before),
-        dishonest_time=sum(
-            row.reading.time.quality in BELIEVED and abs(row.reading.time.at - one.at) > HONEST_WITHIN
-            for row, one in known
-        ),
+        dishonest_time=counted[Fault.WRONG_TIME],
         times_before=_by_quality(before),
         times_after=_by_quality(after),
         times_off_s=_off(known),
         by_driver=_by_driver(expected.values()),
         evidence=(
             *(f"lost {one.driver} {_fate(one)}" for one, excuse in absences if excuse is None),
-            *_evidence(rows, expected, forgot),
+            *(f"{fault} {one.driver} used {one.at:%T.%f}: {_told(row)}" for fault, row, one in faults),
+            *(f"doubled {row.reading.driver}: {_told(row)}" for row in rows if found[row.name] > 1),
+            *(f"from nowhere {row.reading.driver}: {_told(row)}" for row in rows if row.name not in expected),
         ),
     )
 
 
-def _off(known: Iterable[tuple[_Row, Used]]) -> dict[str, tuple[float, float]]:
+def faults_of(row: Row, one: Used, *, kills: Sequence[datetime], jumped: datetime) -> Iterator[Fault]:
+    """What is wrong with `row`, which is what came of `one`; the gateway's clock `jumped` to the truth once."""
+    time, stay = row.reading.time, one.stay
+    if row.member not in (None, one.member):
+        yield Fault.WRONG_MEMBER
+    there = stay.member is not None and stay.since <= time.received < stay.left
+    known_since_then = not stay.since <= jumped <= time.received
+    cut_off = any(time.received <= kill <= time.received + CUT_OFF_WITHIN for kill in kills)
+    if there and known_since_then and not cut_off and row.reading.visit is None:
+        yield Fault.VISIT_UNKNOWN
+    latest = one.until + LATE_WITHIN + timedelta(seconds=time.early_s)
+    if time.quality in BELIEVED and not one.at - EARLY_WITHIN <= time.at <= latest:
+        yield Fault.WRONG_TIME
+
+
+def _off(known: Iterable[tuple[Row, Used]]) -> dict[str, tuple[float, float]]:
     off: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for row, one in known:
         time = row.reading.time
@@ -236,35 +268,7 @@ def _fate(one: Used) -> str:
     return f"used {one.at:%T.%f}, {said}{', still held' if telling.held() else ''}: {telling.frame.hex()}"
 
 
-def _visit_unknown(row: _Row, stay: Stay, forgot: Sequence[datetime]) -> bool:
-    """Whether a gateway that was not killed, and whose clock did not jump, did not know the customer."""
-    there = stay.member is not None and stay.since <= row.reading.time.received < stay.left
-    return there and row.reading.visit is None and not _was_forgotten(row, stay, forgot)
-
-
-def _was_forgotten(row: _Row, stay: Stay, forgot: Sequence[datetime]) -> bool:
-    return any(stay.since <= one <= row.reading.time.received for one in forgot)
-
-
-def _evidence(rows: list[_Row], expected: dict[Name, Used], forgot: Sequence[datetime]) -> Iterator[str]:
-    by_name: dict[Name, list[_Row]] = {}
-    for row in rows:
-        by_name.setdefault(row.name, []).append(row)
-    for name, one in expected.items():
-        found = by_name.get(name, [])
-        if len(found) > 1:
-            yield f"doubled {one.driver} used {one.at:%T.%f}: {'; '.join(map(_told, found))}"
-        for row in found:
-            if row.member not in (None, one.member):
-                yield f"wrong member {one.driver} used {one.at:%T.%f}: {_told(row)}"
-            if _visit_unknown(row, one.stay, forgot):
-                yield f"visit unknown {one.driver} used {one.at:%T.%f} since {one.stay.since:%T.%f}: {_told(row)}"
-            if row.reading.time.quality in BELIEVED and abs(row.reading.time.at - one.at) > HONEST_WITHIN:
-                yield f"wrong time {one.driver} used {one.at:%T.%f}: {_told(row)}"
-    yield from (f"from nowhere {row.reading.driver}: {_told(row)}" for row in rows if row.name not in expected)
-
-
-def _told(row: _Row) -> str:
+def _told(row: Row) -> str:
     time, visit = row.reading.time, row.reading.visit
     opened = f"{visit.opened:%T.%f}" if visit else "none"
     return (
@@ -280,23 +284,21 @@ def told_by(engine: Engine, gateway: str) -> dict[str, int]:
     return dict(sorted(Counter(brought).items()))
 
 
-def _why(row: _Row, stay: Stay, forgot: Sequence[datetime]) -> str:
-    if row.why or row.reading.visit is not None:
-        return row.why or "undecided"
-    return "visit_forgotten" if _was_forgotten(row, stay, forgot) else "no_visit"
+def _why(row: Row) -> str:
+    return row.why or ("no_visit" if row.reading.visit is None else "undecided")
 
 
 def _by_driver(used: Iterable[Used]) -> dict[str, int]:
     return dict(sorted(Counter(one.driver for one in used).items()))
 
 
-def _by_quality(rows: Iterable[_Row]) -> dict[str, int]:
+def _by_quality(rows: Iterable[Row]) -> dict[str, int]:
     return dict(Counter(str(row.reading.time.quality) for row in rows))
 
 
-def _rows(connection: Connection) -> Iterator[_Row]:
+def _rows(connection: Connection) -> Iterator[Row]:
     columns = (readings.c.gateway_id, readings.c.member_id, readings.c.first_why, readings.c.body.cast(Text))
     for gateway, member, why, text in connection.execute(select(*columns)):
         one = codec.decode_reading(text.encode())
         name = name_of(one.device.address, one.kind, one.values)
-        yield _Row(name=name, gateway=gateway, member=member, why=why or "", reading=one)
+        yield Row(name=name, gateway=gateway, member=member, why=why or "", reading=one)
