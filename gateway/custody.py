@@ -4,6 +4,7 @@ When a meter is talked to is `gateway.docking`'s, what a reading is `gateway.vou
 `gateway.buffer`'s.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,8 @@ from uuid import UUID
 from gateway.conversation import Garbled, Record, Sighting
 from gateway.vouch import Circumstances, vouch
 from gateway.wire.messages import Device, Reading, Visit
+
+log = logging.getLogger(__name__)
 
 LONGEST_FACT = 120
 """A maker's or a meter's name fits on its case. 512 bytes are what the radio would carry."""
@@ -105,6 +108,9 @@ class Custody:
             if self.sighting.transport != "serial" or what not in self._facts:
                 raise Garbled("serial_after_record")
             self._key, self._clock_offset_s = "", None
+        if what == "error":
+            # The screen forgets it once the meter was read well again; the journal has its bytes under this id.
+            log.info("custody.noted driver=%s conversation=%s error=%s", self.driver, self.conversation, value)
         if what == "clock":
             self._clock_offset_s = self._behind(datetime.fromisoformat(value))
             self._compared_well = self.clock_trusted()

@@ -1,6 +1,7 @@
 """Whatever a meter says of itself: what is kept of it is what the cloud can read."""
 
 import asyncio
+import logging
 from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -140,6 +141,34 @@ def test_two_meters_that_print_on_one_line_keep_their_own_names() -> None:
     readings = [codec.decode_reading(body) for body in kept.bodies]
     assert [each.device.key for each in readings] == ["3093537", "3093537", "store-1/usb-1-1", "4104648"]
     assert len({each.id for each in readings}) == 3
+
+
+def test_why_a_record_was_no_reading_is_found_beside_the_conversation_whose_bytes_are_kept(caplog) -> None:
+    """A memory goes on behind a record nobody can read, and the screen forgets it: who mends the decoder needs to
+    know which conversations to play again."""
+    caplog.set_level(logging.INFO, "gateway.custody")
+    custody = Custody(
+        outbox=Kept(),
+        driver="ble.test",
+        sighting=Sighting(transport="ble", address="AA:01"),
+        conversation=UUID(int=4),
+        clock=lambda: NOON,
+        clock_trusted=lambda: True,
+        visit_at=lambda moment: None,
+        local_utc_offset_min=480,
+        saved=lambda reading: None,
+        handed=lambda: 1,
+    )
+
+    async def talk() -> None:
+        await custody.note("battery_percent", "80")
+        await custody.note("error", "garbled_truncated")
+        await custody.note("records", "3")
+
+    asyncio.run(talk())
+    assert [record.getMessage() for record in caplog.records] == [
+        f"custody.noted driver=ble.test conversation={UUID(int=4)} error=garbled_truncated"
+    ]
 
 
 def visit(**changes: str) -> Visit:
