@@ -130,7 +130,10 @@ def test_a_closed_task_stays_closed(as_, engine):
     clerk.post(f"{path}/resolve", outcome="agreed_to_visit")
     assert clerk.post(f"{path}/claim").status_code == 409
     assert clerk.post(f"{path}/resolve", outcome="no_answer").status_code == 409
-    assert "同意到店或就医" in clerk.get("/tasks?tab=all&shown=closed").text
+    closed = clerk.get("/tasks?tab=all&shown=closed").text
+    assert "同意到店或就医 <small>" in closed  # and when
+    assert '<th scope="col">处理结果</th>' in closed
+    assert "到期</th>" not in closed
 
 
 def test_the_last_contact_is_shown_on_the_members_next_task(as_, engine):
