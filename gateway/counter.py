@@ -188,11 +188,15 @@ def _symptoms(cases: Iterable[Case]) -> Symptoms | None:
 
 
 def _complaints(cases: Sequence[Case], asked: Question | None) -> Symptoms | None:
-    """Of the newest reading; nothing while symptoms are asked anyhow."""
+    """Of the newest reading; nothing while a value's own danger signs are asked: these come first."""
     newest = max(cases, key=lambda case: case.at, default=None)
-    if newest is None or isinstance(asked, Symptoms) or not (codes := complaints(newest)):
+    if newest is None:
         return None
-    stated = tuple(sorted(newest.judged.symptoms or ()))
+    codes, stated = complaints(newest), tuple(sorted(newest.judged.symptoms or ()))
+    if not (codes or stated):
+        return None
+    if isinstance(asked, Symptoms) and not {choice.code for choice in asked.choices} <= set(codes):
+        return None
     return Symptoms(reading_id=newest.reading.id, choices=_to_touch(codes), stated=stated)
 
 

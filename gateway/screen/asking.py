@@ -3,7 +3,7 @@
 Pure. What is to be asked, averaged and warned of is `gateway.counter`'s; how it looks is the templates'.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
@@ -56,6 +56,7 @@ class Choose:
     about: str  # which reading, where it is not the one that is shown
     buttons: tuple[Button, ...]
     kept: tuple[str, ...] = ()  # answers given before, which are given again with any of these
+    kept_words: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +128,12 @@ def ask(counter: Counter, shown: UUID | None, now: datetime, wording: Wording) -
             return Choose(
                 panel="whose",
                 reading=whose.reading_id,
-                title=_("Did this customer measure it?"),
+                # Another value may stand beside it, as large as a hand.
+                title=_("{what}: did this customer measure it?").format(
+                    what=_what_and_when(whose, counter, now, wording)
+                ),
                 detail=_("The times alone leave it open."),
-                about=_what_and_when(whose, counter, now, wording),
+                about="",
                 buttons=(
                     Button(code=VISITOR, words=_("Yes")),
                     Button(code=SOMEBODY_ELSE, words=_("Somebody else")),
@@ -190,6 +194,7 @@ def unwell(counter: Counter, wording: Wording) -> Choose | None:
         about="",
         buttons=_buttons(counter.complaints, wording),
         kept=counter.complaints.stated,
+        kept_words=_symptom_words(counter.complaints.stated, wording),
     )
 
 
@@ -253,10 +258,12 @@ def stated(judged: Judged, wording: Wording) -> str:
     _ = wording.say
     if not judged.symptoms:
         return _("No complaints stated")
+    return wording.labelled(_("Stated"), _symptom_words(judged.symptoms, wording))
+
+
+def _symptom_words(codes: Iterable[str], wording: Wording) -> str:
     known = words().symptoms
-    return wording.labelled(
-        _("Stated"), wording.listed(tuple(wording.text(known[code]) for code in sorted(judged.symptoms)))
-    )
+    return wording.listed(tuple(wording.text(known[code]) for code in sorted(codes)))
 
 
 def amending(judged: Judged, wording: Wording) -> tuple[Button, ...]:

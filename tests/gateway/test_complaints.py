@@ -67,3 +67,19 @@ def test_what_was_said_is_asked_about_the_newest_reading_and_not_twice_at_once()
     loose = sugar("5.2", meal=MealWord.FASTING, visit=None)
     assert look(loose, visit=None).complaints.reading_id == loose.id
     assert look(loose).complaints is None  # whoever stands here now did not measure it, as far as anybody knows
+
+
+def test_a_stroke_can_be_stated_while_everybody_is_asked_about_a_joint():
+    attack = urate(310)
+    waiting = look(attack)
+    assert codes(waiting.asked) == {"joint_red_hot_painful"}
+    assert {"facial_droop", "joint_red_hot_painful"} <= codes(waiting.complaints)
+
+
+def test_what_was_stated_can_always_be_taken_back():
+    normal = sugar("5.2", meal=MealWord.FASTING)
+    every = codes(look(normal).complaints)
+    told = look(normal, answers=[said(normal, Asked.SYMPTOMS, *every)])
+    assert codes(told.complaints) == set()
+    assert set(told.complaints.stated) == every
+    assert look(normal, answers=[said(normal, Asked.SYMPTOMS)]).complaints.stated == ()

@@ -37,7 +37,7 @@ function show(html) {
     board.dataset.html = html;
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (board.querySelector("main")) board.querySelector("main").scrollTop = scrolled;
-    const again = board.querySelector("form.many:has([data-several])");
+    const again = asked && document.getElementById(asked.id);
     if (asked && again?.elements.reading.value === about) begin(again, switched);
     if (held) document.getElementById(held)?.focus({ preventScroll: true });
     countDown();
@@ -174,15 +174,23 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   // A scanner types wherever the cursor is; bring it home before the first character is lost.
   if (event.key.length === 1 && event.key !== " " && document.activeElement !== code) code.focus();
+  if (event.key === "Escape") return leave();
   const turn = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
   if (turn && (document.activeElement !== code || !code.value)) step(event, turn);
 });
+
+// Escape folds what was opened, brings the cursor home, and leads back from another page.
+function leave() {
+  if (page.page !== "dock") return location.replace(page.dock);
+  for (const one of board.querySelectorAll("details[open]")) one.removeAttribute("open");
+  code.focus({ preventScroll: true });
+}
 
 // The arrow keys walk through the answers of the open question, from the scanner's field and back to it.
 function step(event, turn) {
   const answers = [...board.querySelectorAll(".choices button, .read button")];
   const stops = [code, ...answers.filter((one) => one.checkVisibility())];
-  const at = stops.indexOf(document.activeElement);
+  const at = stops.indexOf(scan.contains(document.activeElement) ? code : document.activeElement);
   if (at < 0 || stops.length === 1) return;
   event.preventDefault();
   stops[(at + turn + stops.length) % stops.length].focus();
