@@ -115,7 +115,13 @@ class _Meter:
         else:
             first = 1
         for index in range(first, about.total + 1):
-            it = yield from self._record(index)
+            try:
+                it = yield from self._record(index)
+            except Garbled as garbled:
+                if garbled.error == "no_answer":
+                    raise
+                yield from note("error", f"garbled_{garbled.error}")  # not to keep those behind it in the meter
+                continue
             yield from emit_or_note(record_of(it))
             if index % MARK_EVERY == 0 or index == about.total:
                 yield from self._mark(it)
