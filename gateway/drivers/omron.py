@@ -123,7 +123,6 @@ class _Session:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._framer = Framer(counted((b"",), frames.size_of))
-        self._skipped = 0
 
     def run(self) -> Step[None]:
         """Everything; raises Garbled("no_answer") where the cuff does not speak."""
@@ -175,8 +174,7 @@ class _Session:
         for _ in range(ATTEMPTS):
             yield from write(WRITE, frames.encoded(asked))
             while (data := (yield from next_frame(self._framer, ANSWER_TIMEOUT_S, channel=NOTIFY))) is not None:
-                if self._framer.skipped > self._skipped:
-                    self._skipped = self._framer.skipped
+                if self._framer.noise():
                     yield from note("error", "garbled_bytes")
                 try:
                     reply = frames.packet(data)
