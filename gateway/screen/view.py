@@ -158,6 +158,7 @@ def _reading(seen: Seen) -> dict[str, Any]:
     reading = seen.reading
     return {
         "id": str(reading.id),
+        "meter": reading.device.address,
         "kind": reading.kind,
         "values": {name: str(value) for name, value in reading.values.items()},
         "off_scale": dict(reading.off_scale),

@@ -161,7 +161,7 @@ class Trade:
         while True:
             waited = asyncio.get_running_loop().time() - began
             last = await self._shown(meter.slot)
-            if last is not None and (before is None or last["id"] != before["id"]) and _is(last, what):
+            if last is not None and (before is None or last["id"] != before["id"]) and _is(last, what, meter):
                 self.seen.waited_s.append(waited)
                 return str(last["id"])
             patience_s = SEEN_WITHIN_S if len(self.seen.kills) == kills else SEEN_AFTER_KILL_S
@@ -228,10 +228,12 @@ async def _start(server: Server) -> None:
         raise
 
 
-def _is(last: dict[str, Any], what: Measured) -> bool:
+def _is(last: dict[str, Any], what: Measured, meter: Meter) -> bool:
+    """Whether the screen shows this value of this meter: the customer before may have had the same of another."""
     kind, values = what
     shown = {name: Decimal(value) for name, value in last["values"].items()}
-    return bool(last["kind"] == kind) and all(shown.get(name) == value for name, value in values.items())
+    its = (last["meter"], last["kind"]) == (meter.address, kind)
+    return its and all(shown.get(name) == value for name, value in values.items())
 
 
 def _ask(port: int, path: str, form: dict[str, str] | None) -> dict[str, Any] | None:
