@@ -17,6 +17,9 @@ first -n bytes belong to no frame."""
 MAX_BUFFERED_BYTES = 64 * 1024
 """More than the longest message of any analyser; beyond it the front is no frame that will ever end."""
 
+LONGEST_COUNTED_BYTES = 4096
+"""More than any frame that says how long it is: what has grown beyond waits for an end, and hides no frame."""
+
 
 class Framer:
     """Feed it what arrives, take frames out. `skipped` counts the bytes that belonged to none."""
@@ -54,7 +57,7 @@ class Framer:
 
     def look_behind(self) -> None:
         """After a silence: gives up a front that will not become a frame, if a whole one stands behind it."""
-        behind = self._buffer[1:]
+        behind = self._buffer[1:] if len(self._buffer) <= LONGEST_COUNTED_BYTES else b""
         while behind:
             size = self._cut(behind)
             if size > 0:
