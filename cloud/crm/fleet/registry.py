@@ -1,12 +1,12 @@
 """Gateways as the ingest needs them: where each stands, and what it said last; many at a time."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Text, any_, bindparam, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from cloud.crm.fleet.tables import gateways
 
@@ -35,6 +35,16 @@ def places(connection: Connection, names: Collection[str]) -> dict[str, Place]:
         return {}
     rows = connection.execute(_PLACES, {"names": list(names)})
     return {row.id: Place(row.chain_id, row.store_id) for row in rows}
+
+
+def register(connection: Connection, chain_id: str, stores: Mapping[str, str]) -> None:
+    """Says in which store each of these gateways stands; the caller knows that they are the chain's."""
+    if stores:
+        statement = insert(gateways)
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=["id"], set_={"store_id": statement.excluded.store_id}),
+            [{"id": name, "chain_id": chain_id, "store_id": store_id} for name, store_id in stores.items()],
+        )
 
 
 def heard(connection: Connection, newest: Collection[Heard]) -> None:

@@ -5,15 +5,17 @@ It decides who somebody is; what they may see is `cloud.crm.access`'s.
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from cloud.crm.access import Reader, Role
 from cloud.crm.staff.tables import sessions, staff
@@ -45,6 +47,17 @@ class Session:
 
     reader: Reader
     csrf: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Employee:
+    """Somebody who may sign in. They see the unit and everything below it."""
+
+    login: str
+    name: str
+    role: Role
+    org_unit_id: str
+    active: bool
 
 
 def sign_in(
@@ -148,6 +161,65 @@ def names_of(connection: Connection, chain_id: str, staff_ids: set[UUID]) -> dic
         select(staff.c.id, staff.c.name).where(staff.c.chain_id == chain_id, staff.c.id.in_(staff_ids))
     )
     return {row.id: row.name for row in rows}
+
+
+def employed(connection: Connection, logins: Collection[str]) -> dict[str, tuple[str, Employee]]:
+    """Those of these sign-in names that exist: whose chain they are, and what is known of them."""
+    columns = (staff.c.login, staff.c.name, staff.c.role, staff.c.org_unit_id, staff.c.active)
+    rows = connection.execute(select(staff.c.chain_id, *columns).where(staff.c.login.in_(logins)))
+    return {
+        row.login: (
+            row.chain_id,
+            Employee(
+                login=row.login, name=row.name, role=Role(row.role), org_unit_id=row.org_unit_id, active=row.active
+            ),
+        )
+        for row in rows
+    }
+
+
+def employ(connection: Connection, chain_id: str, people: Collection[Employee]) -> None:
+    """Adds these people, or changes all but the password; the caller knows that they are the chain's.
+
+    Who is new cannot sign in before `set_password`.
+    """
+    if not people:
+        return
+    statement = insert(staff)
+    changed = ("name", "role", "org_unit_id", "active")
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["login"], set_={name: statement.excluded[name] for name in changed}
+        ),
+        [
+            {
+                "chain_id": chain_id,
+                "id": uuid4(),
+                "login": one.login,
+                "password_hash": _nobodys_hash(),
+                "name": one.name,
+                "role": one.role.value,
+                "org_unit_id": one.org_unit_id,
+                "active": one.active,
+            }
+            for one in people
+        ],
+    )
+
+
+def set_password(connection: Connection, login: str, password: str) -> bool:
+    """Gives somebody a new password, opens their account and ends their sessions; False when there is nobody."""
+    row = connection.execute(
+        update(staff)
+        .where(staff.c.login == login)
+        .values(password_hash=hash_password(password), failed_logins=0, locked_until=None)
+        .returning(staff.c.chain_id, staff.c.id)
+    ).one_or_none()
+    if row is not None:
+        connection.execute(
+            delete(sessions).where(sessions.c.chain_id == row.chain_id, sessions.c.staff_id == row.id)
+        )
+    return row is not None
 
 
 def hash_password(password: str) -> str:
