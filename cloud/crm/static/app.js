@@ -99,8 +99,12 @@
   body.addEventListener("htmx:afterRequest", (event) => event.detail.successful && lost(false));
 
   // --- charts --------------------------------------------------------------------------------------------------
+  let charts = [];
+
   function drawCharts() {
     if (!window.echarts) return;
+    // ECharts keeps every chart that nobody gave back: a page that refreshes all day would keep thousands.
+    charts = charts.filter((chart) => chart.getDom().isConnected || chart.dispose());
     for (const data of document.querySelectorAll("script[data-chart]")) {
       const place = document.getElementById(data.dataset.chart);
       if (!place || echarts.getInstanceByDom(place)) continue;
@@ -112,13 +116,15 @@
         tip.textContent = point.data.text || "";
         return tip;
       };
-      echarts.init(place, null, { renderer: "canvas" }).setOption(option);
+      const chart = echarts.init(place, null, { renderer: "canvas" });
+      chart.setOption(option);
+      charts.push(chart);
       place.dataset.drawn = "";
     }
   }
 
   addEventListener("resize", () => {
-    for (const place of document.querySelectorAll(".chart[data-drawn]")) echarts.getInstanceByDom(place)?.resize();
+    for (const chart of charts) chart.resize();
   });
   drawCharts();
 })();

@@ -275,6 +275,17 @@ def test_a_members_page_shows_a_reading_taken_in_another_store_by_itself(context
     expect(page.locator("#chart-uric_acid[data-drawn]")).to_be_visible()
 
 
+def test_a_page_that_refreshes_all_day_gives_its_charts_back(context, engine: Engine):
+    page = sign_in(context)
+    page.goto(f"/members/{id_of('张桂兰')}")
+    expect(page.locator(".chart[data-drawn]")).to_have_count(4)
+    page.evaluate("window.first = echarts.getInstanceByDom(document.querySelector('.chart'))")
+    with page.expect_response(f"**/members/{id_of('张桂兰')}"), engine.begin() as connection:
+        live.announce(connection, chain_id="kang", store_ids=["n01"], what="reading")
+    page.wait_for_function("window.first.isDisposed()")
+    expect(page.locator(".chart[data-drawn]")).to_have_count(4)
+
+
 def test_one_touch_says_when_a_glucose_was_taken(context, engine: Engine):
     with engine.begin() as connection:
         at = datetime.now(UTC) - timedelta(hours=1)
