@@ -3,7 +3,7 @@
 Nothing on it says who was measured. The values are those of the screen (`values`), the QR code is `qr`'s.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gateway.counter import Counter
@@ -69,7 +69,7 @@ def _result(judged: Judged, now: datetime, wording: Wording) -> Result:
     return Result(
         title=title,
         at=taken(reading, now, wording),
-        figures=(*main, *beside),
+        figures=_under(title, *main, *beside),
         advice=urged(judged, wording),
     )
 
@@ -78,16 +78,24 @@ def _mean(counter: Counter, wording: Wording) -> tuple[Result, ...]:
     """The mean stands first: it is the pressure that counts."""
     _ = wording.say
     mean = averaged(counter.average, wording)
-    return () if mean is None else (Result(title=_("Mean blood pressure"), at=mean.how, figures=(mean.figure,)),)
+    if mean is None:
+        return ()
+    title = _("Mean blood pressure")
+    return (Result(title=title, at=mean.how, figures=_under(title, mean.figure)),)
+
+
+def _under(title: str, *figures: Figure) -> tuple[Figure, ...]:
+    """The figures under a title: what it says already is not said again beside each of them."""
+    said = title.casefold()
+    return tuple(replace(figure, label="") if figure.label.casefold() in said else figure for figure in figures)
 
 
 def _line(result: Result) -> str:
-    said = [_figure(result, figure) for figure in result.figures]
+    said = [_figure(figure) for figure in result.figures]
     return " ".join(part for part in (result.title, result.at, "; ".join(said), result.advice) if part)
 
 
-def _figure(result: Result, figure: Figure) -> str:
-    label = "" if figure.label in result.title else figure.label
+def _figure(figure: Figure) -> str:
     limits = f"({figure.range})" if figure.range else ""
-    parts = (label, figure.text, figure.unit, f"{figure.word}{figure.arrow}", limits)
+    parts = (figure.label, figure.text, figure.unit, f"{figure.word}{figure.arrow}", limits)
     return " ".join(part for part in parts if part)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from gateway.conversation import Driver, Sighting
 from gateway.proof import Doubt, Proof
-from gateway.wire.messages import Candidate, Found, Reading, TakenAt, TimeQuality
+from gateway.wire.messages import Answer, Asked, Candidate, Found, Reading, TakenAt, TimeQuality
 from gateway.wire.vocabulary import Kind, Meal, OffScale
 from tests.gateway.readings import reading
 from tests.gateway.screen.counter import Counter
@@ -223,9 +223,37 @@ def lipids_then(counter: Counter) -> None:
     counter.board.talking("AA:01", "YE680A")
 
 
+def put_away(counter: Counter) -> None:
+    """The card of an emergency was read: it is a line now, and everything else goes on."""
+    emergency(counter)
+    low = counter.board.counter("counter-1").first_aid
+    said = {"id": UUID(int=77), "at": counter.now, "slot": "counter-1", "reading": low.reading_id}
+    counter.board.answered(Answer(what=Asked.SYMPTOMS, values=("severe_headache", "eye_pain"), **said))
+    counter.board.answered(Answer(what=Asked.FIRST_AID, values=("BP-002",), **said))
+    counter.board.answered(Answer(what=Asked.FIRST_AID, values=("BP-001",), **said))
+
+
+def cloud_away(counter: Counter) -> None:
+    """Of the customer only the end of a phone number is known, and the cloud could not be asked."""
+    form = {"code": "1042", "slot": "counter-1"}
+    assert counter.client().post("/visits", data=form, headers={"Accept": "application/json"}).status_code == 200
+    pressure(counter, 118, 76)
+    counter.board.link("down")
+
+
+def slip_of_everything(counter: Counter) -> None:
+    """The widest words there are, on paper."""
+    average(counter)
+    taken(counter, Kind.LIPID_PANEL)
+    sugar(counter, "15.2", meal=Meal.POST_MEAL_2H)
+
+
 TIGHT: dict[str, tuple[str, Scene]] = {
     "nobodys": ("/dock", nobodys),
     "failed": ("/dock", failed),
     "lipids-then": ("/dock", lipids_then),
+    "put-away": ("/dock", put_away),
+    "cloud-away": ("/dock", cloud_away),
+    "slip-of-everything": ("/slip", slip_of_everything),
 }
 """Where much stands on the screen at once."""

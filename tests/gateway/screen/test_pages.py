@@ -2,11 +2,12 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.gateway.screen.browsing import arrived, follow, looking
-from tests.gateway.screen.counter import Served
-from tests.gateway.screen.scenes import meters, opened, pressure, slip, sugar
+from tests.gateway.screen.browsing import COUNTER, NARROW, arrived, follow, looking
+from tests.gateway.screen.counter import Counter, Served
+from tests.gateway.screen.scenes import average, meters, opened, pressure, slip, slip_of_everything, sugar
 
 MM_PER_POINT = 25.4 / 72
 
@@ -103,6 +104,29 @@ def test_the_slip_is_one_sheet_as_wide_as_the_roll_and_as_long_as_it_needs(brows
         paper_mm = page.locator("#paper").evaluate("one => one.scrollHeight") * 25.4 / 96
     assert abs(width_mm - 80) < 1
     assert paper_mm <= height_mm < paper_mm + 15
+
+
+@pytest.mark.parametrize("language", ["zh_CN", "en"])
+@pytest.mark.parametrize("size", [COUNTER, NARROW], ids=["counter", "narrow"])
+def test_nothing_on_the_slip_is_cut_off_at_its_edge(
+    browser: Browser, served: Served, language: str, size: tuple[int, int]
+):
+    served.do(lambda: slip_of_everything(served.counter))
+    with looking(browser, served, f"/slip?lang={language}", size) as page:
+        paper = page.locator("#paper")
+        expect(paper.locator("section")).to_have_count(6)
+        right = paper.evaluate(
+            "it => it.getBoundingClientRect().right - parseFloat(getComputedStyle(it).paddingRight)"
+        )
+        edges = "all => all.map(it => it.getBoundingClientRect().right)"
+        assert max(paper.locator("section *").evaluate_all(edges)) <= right + 0.5
+
+
+def test_a_title_is_not_said_twice_on_the_slip():
+    counter = Counter(language="en")
+    average(counter)
+    html = counter.client().get("/slip").text
+    assert html.count("lood pressure") == 1 + 3
 
 
 def test_the_print_button_prints(browser: Browser, served: Served):
