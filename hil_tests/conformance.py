@@ -84,8 +84,8 @@ def _tests(kernel: str) -> list[str]:
             for test in tests:
                 print(f"  {test}: skipped: Linux {version}x {bug}", flush=True)
                 which += f" and not {test}"
-    pytest = [sys.executable, "-m", "pytest", TESTS, "-v", "--color=no", "-k", which, "-p", "no:cacheprovider"]
-    return ["env", "KANGDOCK_BLUETOOTHD=1", *pytest]
+    options = ["-v", "--color=no", "--log-level=INFO", "-p", "no:cacheprovider"]
+    return ["env", "KANGDOCK_BLUETOOTHD=1", sys.executable, "-m", "pytest", TESTS, *options, "-k", which]
 
 
 if __name__ == "__main__":
