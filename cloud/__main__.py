@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from cloud import config, db, logs
 from cloud.config import ConfigError
 from cloud.crm import app, chain_file
+from cloud.crm.members import list_file
 from cloud.ingest import commands as ingest
 from cloud.ingest import rules_cli
 
@@ -28,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     migrate = subparsers.add_parser("migrate", help="brings the database to the newest schema")
     migrate.set_defaults(run=_migrate)
     chain_file.commands(subparsers)
+    list_file.commands(subparsers)
     app.commands(subparsers)
     ingest.commands(subparsers)
     rules_cli.commands(subparsers)
