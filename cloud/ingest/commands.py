@@ -44,6 +44,9 @@ def commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     which.add_argument("id", type=_letter, nargs="*", default=[])
     which.add_argument("--all", action="store_true", help="everything that waits")
     replay.set_defaults(run=_replay)
+    close = letters.add_parser("close", help="nothing in them is to be had: they wait no more, and are kept")
+    close.add_argument("id", type=_letter, nargs="+")
+    close.set_defaults(run=_close)
 
     work = subparsers.add_parser("work", help="what the readers have to do").add_subparsers(required=True)
     release = work.add_parser("release", help="tries again what was given up on")
@@ -111,19 +114,35 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _replay(arguments: argparse.Namespace) -> int:
     engine = _engine()
-    if arguments.all:
-        letters = _waiting(engine)
-    else:
-        with engine.connect() as connection:
-            letters = [found for i in arguments.id if (found := dead_letters.find(connection, i)) is not None]
-        if len(letters) < len(set(arguments.id)):
-            print("Some of these letters do not exist. Nothing was changed.", file=sys.stderr)
-            return 1
+    letters = _waiting(engine) if arguments.all else _named(engine, arguments.id)
+    if letters is None:
+        return 1
     still_waiting = [letter.id for letter in letters if not replay_letter(engine, letter)]
     print(f"{len(letters) - len(still_waiting)} of {len(letters)} letters were taken")
     if still_waiting:
         print(f"still waiting: {', '.join(map(str, still_waiting))}", file=sys.stderr)
     return 1 if still_waiting else 0
+
+
+def _close(arguments: argparse.Namespace) -> int:
+    engine = _engine()
+    letters = _named(engine, arguments.id)
+    if letters is None:
+        return 1
+    with db.begin(engine) as connection:
+        for letter in letters:
+            dead_letters.mark_replayed(connection, letter.id, db.now())
+    print(f"{len(letters)} wait no more; `dead-letters show` and `replay` still know them")
+    return 0
+
+
+def _named(engine: Engine, ids: list[int]) -> list[Kept] | None:
+    with engine.connect() as connection:
+        letters = [found for i in sorted(set(ids)) if (found := dead_letters.find(connection, i)) is not None]
+    if len(letters) == len(set(ids)):
+        return letters
+    print("Some of these letters do not exist. Nothing was changed.", file=sys.stderr)
+    return None
 
 
 def replay_letter(engine: Engine, letter: Kept) -> bool:

@@ -120,6 +120,23 @@ def test_one_of_two_letters_that_does_not_exist_stops_both(
     assert "Nothing was changed" in capsys.readouterr().err
 
 
+def test_a_letter_that_nobody_will_ever_read_is_closed_and_kept(
+    ledger: Engine, at_home: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rubbish = Delivery(topic=topics.batch(GATEWAY, reading(1).id), payload=b"\x00\x01")
+    set_aside(ledger, rubbish, batch([reading(2)], gateway="gw-new"))
+    assert main(["dead-letters", "list"]) == 0
+    (number,) = (line.split()[0] for line in capsys.readouterr().out.splitlines() if "not_json" in line)
+    assert main(["dead-letters", "close", number, "999999"]) == 1
+    assert main(["dead-letters", "close", number]) == 0
+    with ledger.connect() as connection:
+        assert store.counts(connection)["dead_letters"] == 1
+    assert main(["dead-letters", "show", number]) == 0
+    set_aside(ledger, rubbish)  # it comes again: somebody has to look again
+    with ledger.connect() as connection:
+        assert store.counts(connection)["dead_letters"] == 2
+
+
 def test_production_without_a_signed_rule_is_not_well_and_says_why(ledger: Engine) -> None:
     connected = SimpleNamespace(subscribed=threading.Event(), failed=threading.Event())
     connected.subscribed.set()
