@@ -118,6 +118,7 @@ class Verdict:
     claimed: int
     unclaimed: dict[str, int]  # of those measured with a card, by reason
     unclaimed_of: dict[str, dict[str, int]]  # the same, by reason and driver
+    came_too_late: int  # of the same: the customer had left, and nobody could be asked
     believed_too_early: int  # before the gateway's clock was to be believed
     dishonest_time: int  # believed, and wrong by more than it may
     times_before: dict[str, int]  # by quality, before the gateway knew what year it was
@@ -198,7 +199,8 @@ def compare(
         for fault in faults_of(row, one, kills=kills, jumped=first_trusted_at)
     ]
     counted = Counter(fault for fault, *_ in faults)
-    unclaimed = [(_why(row), one) for row, one in known if one.member and row.member is None]
+    nobodys = [(row, one) for row, one in known if one.member and row.member is None]
+    unclaimed = [(_why(row), one) for row, one in nobodys]
     absences = [(one, one.excuse(kills, heard)) for name, one in expected.items() if name not in found]
     return Verdict(
         measured=len(expected),
@@ -217,6 +219,7 @@ def compare(
         unclaimed_of={
             reason: _by_driver(one for why, one in unclaimed if why == reason) for reason in dict(unclaimed)
         },
+        came_too_late=sum(row.reading.time.received >= one.stay.left for row, one in nobodys),
         believed_too_early=sum(row.reading.time.quality in BELIEVED for row in before),
         dishonest_time=counted[Fault.WRONG_TIME],
         times_before=_by_quality(before),
