@@ -22,6 +22,7 @@ from pathlib import Path
 
 from gateway.clinical import ClinicalDataError, Rule, library, read, signed, words
 from gateway.clinical.language import plain
+from gateway.wire.vocabulary import KINDS
 
 PACKAGED = Path(str(resources.files("gateway.clinical").joinpath("library")))
 _RULE = re.compile(r"^\[\[rule\]\]", re.MULTILINE)
@@ -136,6 +137,7 @@ def _show(args: argparse.Namespace) -> int:
         ("rule", f"{rule.id} version {rule.version}, {_state(rule)}"),
         ("name", f"{rule.name.zh} / {rule.name.en}"),
         ("context", f"{rule.context.zh} / {rule.context.en}"),
+        ("measured", _measured(rule)),
         ("condition", json.dumps(plain(rule.condition), ensure_ascii=False)),
         ("severity", f"{w.severities[rule.severity].zh} / {w.severities[rule.severity].en}"),
         ("action", f"{w.actions[rule.action].zh} / {w.actions[rule.action].en}"),
@@ -154,6 +156,16 @@ def _show(args: argparse.Namespace) -> int:
         for number, step in enumerate(card.steps, 1):
             print(f"{number:>11}. {step.zh}\n{'':12} {step.en}")
     return 0
+
+
+def _measured(rule: Rule) -> str:
+    """At which readings it speaks."""
+    if rule.kind is not None:
+        return f"{KINDS[rule.kind].zh} / {KINDS[rule.kind].en}"
+    everybody = "".join(
+        f"; everybody is asked at {KINDS[kind].zh} / {KINDS[kind].en}" for kind in sorted(rule.asks)
+    )
+    return f"anything, where symptoms were stated{everybody}"
 
 
 def _sign(args: argparse.Namespace) -> int:

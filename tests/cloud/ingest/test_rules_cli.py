@@ -84,6 +84,21 @@ def test_showing_a_rule_prints_all_a_doctor_has_to_read(capsys: pytest.CaptureFi
         assert part in shown
 
 
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ("GL-002", "measured    血糖 / Glucose\n"),
+        ("CB-001", "measured    anything, where symptoms were stated\n"),
+        ("UA-007", "measured    anything, where symptoms were stated; everybody is asked at 血尿酸 / Uric acid\n"),
+    ],
+)
+def test_a_doctor_sees_at_which_readings_a_rule_speaks(
+    rule: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("show", rule) == 0
+    assert says in capsys.readouterr().out
+
+
 def test_a_mistake_is_explained_and_changes_nothing(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (rules / "glucose.toml").read_text("utf-8")
     assert sign(rules, "XX-1") == 1
