@@ -119,6 +119,22 @@ def by_phone(counter: Counter) -> None:
     assert counter.client().post("/visits", data=form, headers={"Accept": "application/json"}).status_code == 200
 
 
+def stroke(counter: Counter) -> None:
+    """A normal pressure, and a face that droops: staff said so."""
+    opened(counter)
+    measured = pressure(counter, 128, 82)
+    counter.board.answered(
+        Answer(
+            id=UUID(int=78),
+            reading=measured.id,
+            what=Asked.SYMPTOMS,
+            values=("facial_droop", "speech_trouble"),
+            at=counter.now,
+            slot="counter-1",
+        )
+    )
+
+
 def elsewhere(counter: Counter) -> None:
     """The emergency is at the other counter."""
     opened(counter)
@@ -193,6 +209,7 @@ SCENES: dict[str, tuple[str, Scene]] = {
     "emergency": ("/dock", emergency),
     "low-sugar": ("/dock", low_sugar),
     "high-sugar": ("/dock", high_sugar),
+    "stroke": ("/dock", stroke),
     "elsewhere": ("/dock", elsewhere),
     "lipids": ("/dock", lipids),
     "meters": ("/meters", meters),
