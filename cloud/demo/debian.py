@@ -136,11 +136,13 @@ def lend_libraries() -> None:
         os.environ["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, (str(Path(found).parent), before)))
 
 
-def unpack(package: str, *, libraries: bool = True, root: Path = CACHE / "root") -> Path:
-    """Unpacks `package` (and those libraries it needs that the machine lacks) into `root`, and returns it."""
+def unpack(package: str, *, libraries: bool = True, root: Path | None = None) -> Path:
+    """Unpacks `package` (and those libraries it needs that the machine lacks) into `root`; returns it."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise Unavailable("no apt-get here: this is not Debian or Raspberry Pi OS")
-    root.mkdir(parents=True, exist_ok=True)
+    root = root or CACHE / "root"
+    for folder_needed in (CACHE, root):
+        folder_needed.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         for deb in _download(package, Path(folder), libraries=libraries):
             _run(["dpkg-deb", "-x", str(deb), str(root)])
