@@ -3,6 +3,7 @@
 A measurement is known by its meter's address and its values: no meter ever measures the same twice here.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -128,6 +129,7 @@ class Verdict:
     ]  # of those believed: the earliest, and the latest for its `early_s`
     by_driver: dict[str, int]
     evidence: tuple[str, ...]  # a line for each thing that went wrong, all of it virtual
+    excuses: tuple[str, ...]  # a line for each that was excused
 
     @property
     def holds(self) -> bool:
@@ -227,11 +229,12 @@ def compare(
         times_off_s=_off(known),
         by_driver=_by_driver(expected.values()),
         evidence=(
-            *(f"lost {one.driver} {_fate(one)}" for one, excuse in absences if excuse is None),
+            *(f"lost {one.driver} {_fate(one, kills)}" for one, excuse in absences if excuse is None),
             *(f"{fault} {one.driver} used {one.at:%T.%f}: {_told(row)}" for fault, row, one in faults),
             *(f"doubled {row.reading.driver}: {_told(row)}" for row in rows if found[row.name] > 1),
             *(f"from nowhere {row.reading.driver}: {_told(row)}" for row in rows if row.name not in expected),
         ),
+        excuses=tuple(f"{excuse}: {one.driver} {_fate(one, kills)}" for one, excuse in absences if excuse),
     )
 
 
@@ -263,11 +266,14 @@ def _off(known: Iterable[tuple[Row, Used]]) -> dict[str, tuple[float, float]]:
     }
 
 
-def _fate(one: Used) -> str:
+def _fate(one: Used, kills: Sequence[datetime]) -> str:
     telling = one.telling
     if telling is None:
         return f"used {one.at:%T.%f}, can be asked again"
-    said = f"said {telling.said:%T.%f}" if telling.said else "never said"
+    said = "never said"
+    if telling.said:
+        kill_s = min(((kill - telling.said).total_seconds() for kill in kills), key=abs, default=math.inf)
+        said = f"said {telling.said:%T.%f}, nearest kill {kill_s:+.3f} s"
     return f"used {one.at:%T.%f}, {said}{', still held' if telling.held() else ''}: {telling.frame.hex()}"
 
 
