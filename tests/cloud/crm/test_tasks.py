@@ -308,3 +308,14 @@ def test_a_task_shows_the_trend_and_the_last_contact_of_its_member_alone(as_, en
     assert "空号" in page
     for name in ("task_emergency", "guest"):  # of nobody known, and of another store's member
         assert "data-chart" not in clerk.get(f"/tasks/{id_of(name)}").text
+
+
+def test_an_emergency_says_what_to_do_before_why_and_asks_whose_it_is(as_):
+    clerk, path = as_("clerk"), f"/tasks/{id_of('task_emergency')}"
+    page = clerk.get(path).text
+    assert page.index("先做这几步") < page.index(">原因<") < page.index("怎么说")
+    assert page.count("先做这几步") == 1
+    found = clerk.post("/unclaimed/find", reading=str(id_of("free_n")))
+    assert f'name="reading" value="{id_of("free_n")}"' in page
+    assert "这是谁的？" in found.text
+    assert "这是谁的？" not in clerk.get(f"/tasks/{id_of('task_n')}").text  # somebody's
