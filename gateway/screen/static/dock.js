@@ -6,6 +6,7 @@ const SILENT_MS = 40000; // The gateway speaks at least every 15 s; after two mi
 const ANSWER_MS = 10000; // A form that is not answered by then was not taken.
 const BUSY_MS = 400; // Nobody notices less; a phone tail is looked up in up to three seconds.
 const PRESS_MS = 1500; // No finger rests longer on a button, and an emergency may be waiting.
+const TOLD_MS = 15000; // Why a scan was refused; then it stands in the way of what it covers.
 const UNTOUCHED_MS = 60000; // A value's minute; then the slip and the meters give the screen back to the dock.
 const MM_PER_PX = 25.4 / 96;
 const page = document.body.dataset;
@@ -97,6 +98,8 @@ async function send(action, body, opens) {
     answer.textContent = away.textContent;
   } finally {
     clearTimeout(busy);
+    const told = answer.textContent;
+    if (told) setTimeout(() => answer.textContent === told && (answer.textContent = ""), TOLD_MS);
   }
 }
 

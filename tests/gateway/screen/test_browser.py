@@ -5,12 +5,13 @@ from decimal import Decimal
 import pytest
 from playwright.sync_api import Browser, expect
 
-from gateway.wire.messages import Found
+from gateway.clinical import Severity, library
+from gateway.wire.messages import Answer, Asked, Found
 from gateway.wire.vocabulary import Kind
 from tests.gateway.readings import reading
 from tests.gateway.screen.browsing import COUNTER, NARROW, SIDEWAYS, SMALL_TARGETS, arrived, live, looking, scan
 from tests.gateway.screen.counter import SLOTS, Counter, Served
-from tests.gateway.screen.scenes import SCENES, TIGHT, TWO, average, rest, sugar
+from tests.gateway.screen.scenes import SCENES, TIGHT, TWO, average, opened, rest, sugar, taken
 
 
 def test_a_customer_scans_measures_and_leaves(browser: Browser, served: Served):
@@ -192,6 +193,63 @@ def test_the_longest_values_and_a_full_row_of_tiles_fit(
         assert page.evaluate(SMALL_TARGETS) == []
         if size == COUNTER:
             assert page.evaluate("document.documentElement.scrollHeight") <= COUNTER[1]
+
+
+CARDS = {
+    "P-BP-CRISIS": (
+        Kind.BLOOD_PRESSURE,
+        {"systolic_mmhg": 232, "diastolic_mmhg": 141},
+        ("severe_headache", "vomiting"),
+    ),
+    "P-BP-LOW": (Kind.BLOOD_PRESSURE, {"systolic_mmhg": 84, "diastolic_mmhg": 50}, ("syncope", "cold_sweat")),
+    "P-PULSE": (
+        Kind.BLOOD_PRESSURE,
+        {"systolic_mmhg": 118, "diastolic_mmhg": 76, "pulse_per_min": 162},
+        ("syncope", "dyspnoea_cannot_lie_flat"),
+    ),
+    "P-HYPO-AWAKE": (Kind.GLUCOSE, {"glucose_mmol_l": "2.4"}, ()),
+    "P-HYPO-UNCONSCIOUS": (Kind.GLUCOSE, {"glucose_mmol_l": "3.8"}, ("conscious_change", "cannot_swallow")),
+    "P-HYPER-CRISIS": (Kind.GLUCOSE, {"glucose_mmol_l": "21.4"}, ("vomiting", "deep_breathing", "dehydration")),
+    "P-PANCREATITIS": (Kind.LIPID_PANEL, {"triglyceride_mmol_l": "12.40"}, ("abdominal_pain", "muscle_pain")),
+    "P-STROKE": (Kind.GLUCOSE, {"glucose_mmol_l": "5.2"}, ("facial_droop", "limb_weakness", "speech_trouble")),
+    "P-CHEST-PAIN": (Kind.GLUCOSE, {"glucose_mmol_l": "5.2"}, ("chest_pain_10min", "muscle_pain")),
+}
+"""Every card that an emergency can show: what was measured, and what was stated."""
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_every_first_aid_card_is_seen_whole_also_beside_a_refused_scan(
+    browser: Browser, served: Served, card: str
+):
+    counter = served.counter
+    kind, values, signs = CARDS[card]
+    served.do(lambda: opened(counter))
+    one = served.do(lambda: taken(counter, kind, values={name: Decimal(it) for name, it in values.items()}))
+    said = Answer(id=one.id, reading=one.id, what=Asked.SYMPTOMS, values=signs, at=counter.now, slot="counter-1")
+    served.do(lambda: counter.board.answered(said))
+    assert served.do(lambda: counter.board.counter("counter-1").first_aid.card.id) == card
+    for language in ("zh_CN", "en"):
+        with looking(browser, served, f"/dock?lang={language}") as page:
+            expect(page.locator(".card")).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollHeight") <= COUNTER[1]
+            scan(page, "!!")
+            expect(page.locator("#answer")).not_to_be_empty()
+            assert page.evaluate("document.documentElement.scrollHeight") <= COUNTER[1]
+            page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
+            assert not page.evaluate(SIDEWAYS)
+
+
+def test_every_emergency_has_its_card_among_those_that_were_looked_at():
+    assert set(CARDS) == {rule.protocol for rule in library() if rule.severity is Severity.EMERGENCY}
+
+
+def test_why_a_scan_was_refused_goes_by_itself(browser: Browser, served: Served):
+    with looking(browser, served, clocked=True) as page:
+        page.clock.resume()
+        scan(page, "!!")
+        expect(page.locator("#answer")).to_contain_text("这不是会员码")
+        page.clock.fast_forward(16_000)
+        expect(page.locator("#answer")).to_be_empty()
 
 
 @pytest.mark.parametrize("size", [COUNTER, NARROW], ids=["counter", "narrow"])
