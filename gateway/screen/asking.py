@@ -24,7 +24,7 @@ from gateway.counter import (
     Whose,
 )
 from gateway.judging import Judged
-from gateway.screen.values import Figure, figures, pressure, taken
+from gateway.screen.values import Figure, Value, figures, pressure, taken
 from gateway.screen.wording import Wording
 from gateway.whose import known, moment
 from gateway.wire.messages import SOMEBODY_ELSE, VISITOR, Reading
@@ -115,7 +115,7 @@ class Card:
     steps: tuple[str, ...]
     number: str
     call: bool  # the number is to be called now, not only if it gets worse
-    of_value: bool  # it is about what was measured, not only about what somebody feels
+    figure: Figure | None  # the number it is about, while it is shown; None where it is about what somebody feels
     small: bool  # staff have read it
     unsigned: str  # what to say of a rule that no doctor has signed, or ""
 
@@ -231,8 +231,8 @@ def averaged(average: Average | None, wording: Wording) -> Averaged | None:
     )
 
 
-def card(first_aid: FirstAid | None, wording: Wording) -> Card | None:
-    """The first-aid card of an emergency."""
+def card(first_aid: FirstAid | None, value: Value | None, wording: Wording) -> Card | None:
+    """The first-aid card of an emergency; `value` is what the screen shows now."""
     if first_aid is None:
         return None
     _ = wording.say
@@ -245,10 +245,18 @@ def card(first_aid: FirstAid | None, wording: Wording) -> Card | None:
         steps=tuple(wording.text(step) for step in first_aid.card.steps),
         number=EMERGENCY_NUMBER,
         call=first_aid.rule.action in CALLED_NOW,
-        of_value=first_aid.rule.kind is not None,
+        figure=_alarming(first_aid, value),
         small=first_aid.put_away,
         unsigned="" if first_aid.signed else _("House rule, not yet signed by a doctor"),
     )
+
+
+def _alarming(first_aid: FirstAid, value: Value | None) -> Figure | None:
+    """The figure that the emergency is about: the pulse and not the pressure, the triglycerides of a panel."""
+    if value is None or value.reading != first_aid.reading_id:
+        return None
+    about = set(first_aid.rule.quantities)
+    return next((one for one in (*value.main, *value.beside) if about.intersection(one.quantities)), None)
 
 
 def stated(judged: Judged, wording: Wording) -> str:

@@ -32,6 +32,7 @@ class Figure:
     word: str = ""
     arrow: str = ""
     tone: str = "plain"
+    quantities: tuple[str, ...] = ()  # what it shows
     range: str = ""  # what holds for any adult: "90-139/60-89", or "" where nothing is known
 
 
@@ -111,6 +112,7 @@ def pressure(pair: list[Decimal | OffScale], wording: Wording, *, judged: bool =
         label=wording.kind(Kind.BLOOD_PRESSURE),
         text="/".join(_digits(QUANTITIES[name], shown) for name, shown in zip(PRESSURES, pair, strict=True)),
         unit=QUANTITIES[PRESSURES[0]].unit,
+        quantities=PRESSURES,
         range="/".join(ranges) if all(ranges) else "",
         **_judged(gravest, wording),
     )
@@ -132,6 +134,7 @@ def _figure(reading: Reading, name: str, meal: Meal, wording: Wording, judged: b
         label=quantity.zh if wording.chinese else quantity.en,
         text=_digits(quantity, shown),
         unit=wording.unit(quantity.unit),
+        quantities=(name,),
         range="" if asked else _range(reading.kind, quantity, meal),
         **_judged(verdict, wording),
     )

@@ -105,10 +105,13 @@ def view(snapshot: Snapshot, counter: Counter, who: Who, wording: Wording) -> Vi
     visitors = judged is not None and judged.visitors
     measured = visitors and last is not None and last.reading.kind is Kind.BLOOD_PRESSURE
     rows = pressures(counter, now, wording) if measured else ()
-    return View(
-        value=None
+    shown = (
+        None
         if last is None
-        else value(last, now, wording, meal=judged.meal if judged else None, visitors=visitors),
+        else value(last, now, wording, meal=judged.meal if judged else None, visitors=visitors)
+    )
+    return View(
+        value=shown,
         amend=amending(judged, wording) if judged else (),
         disown=disowning(judged, counter, wording) if judged else (),
         stated=stated(judged, wording) if judged else "",
@@ -117,7 +120,7 @@ def view(snapshot: Snapshot, counter: Counter, who: Who, wording: Wording) -> Vi
         average=averaged(counter.average, wording) if measured else None,
         ask=ask(counter, last.reading.id if last else None, now, wording),
         unwell=unwell(counter, wording),
-        card=card(counter.first_aid, wording),
+        card=card(counter.first_aid, shown, wording),
         visit=_visitor(snapshot.visit, who.tail_of(snapshot.visit), wording) if snapshot.visit else None,
         who=_candidates(who.choosing(snapshot.slot, now), wording),
         talking=wording.listed(snapshot.talking[:TALKING_NAMED]),

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from playwright.sync_api import Browser, expect
 
-from gateway.wire.messages import Asked
+from gateway.wire.messages import Answer, Asked
 from gateway.wire.vocabulary import Kind, Meal
 from tests.gateway.screen.browsing import arrived, follow, live, looking, scan
 from tests.gateway.screen.counter import Served
@@ -189,6 +189,23 @@ def test_several_danger_signs_are_touched_one_after_the_other(browser: Browser, 
         page.locator("#several").click()
         expect(page.locator(".card")).to_be_visible()
     assert [set(one.values) for one in counter.answers] == [{"severe_headache", "eye_pain"}]
+
+
+def test_the_card_shows_the_number_that_is_the_emergency(browser: Browser, served: Served):
+    counter = served.counter
+    panel = {"total_cholesterol_mmol_l": Decimal("5.10"), "triglyceride_mmol_l": Decimal("12.40")}
+    served.do(lambda: opened(counter))
+    fats = served.do(lambda: taken(counter, Kind.LIPID_PANEL, values=panel))
+    served.do(lambda: opened(counter, "M0002077", "counter-2"))
+    heart = served.do(lambda: pressure(counter, 118, 76, 162, slot="counter-2"))
+    for reading, sign in ((fats, "abdominal_pain"), (heart, "syncope")):
+        about = {"id": reading.id, "reading": reading.id, "at": counter.now, "slot": "counter-1"}
+        said = Answer(what=Asked.SYMPTOMS, values=(sign,), **about)
+        served.do(lambda said=said: counter.board.answered(said))
+    with looking(browser, served) as page:
+        expect(page.locator(".card .seen")).to_contain_text("甘油三酯 12.40")
+    with looking(browser, served, "/dock?slot=counter-2") as page:
+        expect(page.locator(".card .seen")).to_contain_text("脉搏 162")
 
 
 def test_staff_see_somebody_unwell_and_the_card_is_two_touches_away(browser: Browser, served: Served):
