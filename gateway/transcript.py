@@ -24,8 +24,8 @@ One file is test case, simulator script, bug report and documentation at once. I
     . silence
     = garbled racp_no_answer
 
-A header `# waited: yes` says that the meter spoke before anybody listened, a line `. lasted 130` that the talk had gone
-on for so many seconds when its driver asked for the time; without one it took none.
+A header `# waited: yes` says that the meter spoke before anybody listened, a line `. lasted 130` that the talk had
+gone on for so many seconds when its driver asked for the time; without one it took none.
 `>` the driver, `<` the device, `=` what is brought home, `.` silence, refusal or loss. A driver's waits are not
 written: what comes next answers them. `-` stands for the one channel of a serial line; text in quotes is its UTF-8
 bytes; `write!` asks for no acknowledgement. `= refused ...`, `= garbled ...` or `= lost` is how it ended badly.
