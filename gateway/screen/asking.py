@@ -27,7 +27,7 @@ from gateway.judging import Judged
 from gateway.screen.values import Figure, Value, figures, pressure, taken
 from gateway.screen.wording import Wording
 from gateway.whose import known, moment
-from gateway.wire.messages import SOMEBODY_ELSE, VISITOR, Reading
+from gateway.wire.messages import SOMEBODY_ELSE, VISITOR, Asked, Reading
 from gateway.wire.vocabulary import QUANTITIES, Kind
 from gateway.wire.vocabulary import Meal as MealWord
 
@@ -50,6 +50,7 @@ class Choose:
     """A question answered by touching a button."""
 
     panel: str  # the template that draws it
+    what: Asked
     reading: UUID
     title: str
     detail: str
@@ -126,7 +127,8 @@ def ask(counter: Counter, shown: UUID | None, now: datetime, wording: Wording) -
     match counter.asked:
         case Whose() as whose:
             return Choose(
-                panel="whose",
+                panel="one",
+                what=Asked.WHOSE,
                 reading=whose.reading_id,
                 # Another value may stand beside it, as large as a hand.
                 title=_("{what}: did this customer measure it?").format(
@@ -141,7 +143,8 @@ def ask(counter: Counter, shown: UUID | None, now: datetime, wording: Wording) -
             )
         case Meal() as meal:
             return Choose(
-                panel="meal",
+                panel="one",
+                what=Asked.MEAL,
                 reading=meal.reading_id,
                 title=_("When was this blood taken?"),
                 detail=_("What is a good value depends on the last meal."),
@@ -151,6 +154,7 @@ def ask(counter: Counter, shown: UUID | None, now: datetime, wording: Wording) -
         case Symptoms() as symptoms:
             return Choose(
                 panel="symptoms",
+                what=Asked.SYMPTOMS,
                 reading=symptoms.reading_id,
                 title=_("Is anything of this the case now?"),
                 detail="",
@@ -188,6 +192,7 @@ def unwell(counter: Counter, wording: Wording) -> Choose | None:
     _ = wording.say
     return Choose(
         panel="symptoms",
+        what=Asked.SYMPTOMS,
         reading=counter.complaints.reading_id,
         title=_("Is anything of this the case now?"),
         detail="",

@@ -85,7 +85,7 @@ class TakenAt(Message, frozen=True, kw_only=True):
 TAIL_ONLY = "TAIL-"
 """How the code of a visit begins of which only the end of a phone number is known. Never looked up as a card."""
 CANDIDATE = "Q-"
-"""How a code begins that the cloud made for one question of one dock: for who stands there now, and nobody else."""
+"""How a code begins that the cloud made for one question of one dock: for who stands there now, nobody else."""
 
 
 class Visit(Message, frozen=True, kw_only=True):
