@@ -21,7 +21,10 @@ LINKS = {"ble": "Bluetooth LE", "serial": "serial, USB"}
 
 
 def main(argv: Sequence[str]) -> int:
-    """Rewrites the table; with --check only says whether it is current (1: it is not)."""
+    """Rewrites the table; with --check only says whether it is current (1: not current, 2: bad arguments)."""
+    if not set(argv) <= {"--check"}:
+        print("usage: python -m gateway.devices_table [--check]")
+        return 2
     before, _, rest = README.read_text("utf-8").partition(BEGIN)
     _, found, after = rest.partition(END)
     if not found:
