@@ -22,6 +22,8 @@ NAMESPACE = UUID("5b0d4d0c-7f4e-5d0b-9c4e-6b616e67646f")
 CLOCK_AGREES_S = 120.0
 """A measured clock within two minutes is a good clock. Its offset is applied all the same: ninety seconds are
 enough to carry one customer's reading into the next one's visit."""
+TOLD_WITHIN_S = 3.0
+"""What was seen being taken is told a moment later: by the radio, and by a gateway that had much to do."""
 JUST_TAKEN_BEFORE = timedelta(minutes=2)
 JUST_TAKEN_AFTER = timedelta(minutes=1)
 """Unmeasured, only a time this near to its arrival is believed: the meter was docked right after measuring."""
@@ -94,17 +96,24 @@ def taken_at(record: Record, circumstances: Circumstances) -> TakenAt:
     raising today's alarms. A time to come is no guess at all, and what was seen was not seen before it was taken.
     """
     at, quality = _judge_time(record, circumstances)
-    measured = circumstances.clock_offset_s is not None and quality in (TimeQuality.DEVICE, TimeQuality.CORRECTED)
     return TakenAt(
         at=at,
         quality=quality,
         received=circumstances.received,
         device="" if record.device_time is None else record.device_time.isoformat(),
         offset_s=circumstances.clock_offset_s,
-        # The clock that was compared and the time of the record were both cut off to whole steps, so their sum is
-        # up to one step late. A time that nobody compared is as early as it can be.
-        early_s=float(record.time_step_s) if measured else 0.0,
+        early_s=_early_s(record, circumstances, quality),
     )
+
+
+def _early_s(record: Record, circumstances: Circumstances, quality: TimeQuality) -> float:
+    """By how much a record may be earlier than its time."""
+    if quality is TimeQuality.GATEWAY:
+        return TOLD_WITHIN_S
+    # The clock that was compared and the time of the record were both cut off to whole steps, so their sum is up
+    # to one step late. A time that nobody compared is as early as it can be.
+    compared = circumstances.clock_offset_s is not None and quality is not TimeQuality.UNTRUSTED
+    return float(record.time_step_s) if compared else 0.0
 
 
 def _judge_time(record: Record, circumstances: Circumstances) -> tuple[datetime, TimeQuality]:

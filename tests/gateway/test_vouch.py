@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from gateway.conversation import Garbled, Record
 from gateway.vouch import Circumstances, plausibility, vouch
 from gateway.wire.codec import decode_reading, encode
-from gateway.wire.messages import Device, Purpose, Quality, TimeQuality
+from gateway.wire.evidence import inside
+from gateway.wire.messages import Device, Purpose, Quality, TimeQuality, Visit
 from gateway.wire.vocabulary import KINDS, QUANTITIES, Kind, OffScale
 
 RECEIVED = datetime(2026, 3, 2, 1, 32, tzinfo=UTC)  # 09:32 on the counter
@@ -141,9 +142,17 @@ def test_a_clock_that_was_compared_says_by_how_much_a_reading_may_be_older(step_
 
 def test_what_was_seen_being_taken_was_taken_when_it_arrived() -> None:
     reading = _vouch(_record(device_time=ON_METER - _minutes(90), live=True), clock_offset_s=None)
-    assert (reading.time.at, reading.time.quality, reading.time.early_s) == (RECEIVED, GATEWAY, 0.0)
+    assert (reading.time.at, reading.time.quality) == (RECEIVED, GATEWAY)
     blind = _vouch(_record(device_time=ON_METER, live=True), clock_offset_s=None, gateway_clock_trusted=False)
     assert blind.time.quality is UNTRUSTED
+
+
+def test_a_value_told_a_moment_late_is_not_certainly_whoever_has_stepped_up_since() -> None:
+    visit = Visit(id=UUID(int=1), code="M001", slot="one", opened=RECEIVED - timedelta(seconds=1))
+    reading = _vouch(_record(device_time=None, live=True), visit=visit)
+    assert not inside(reading, visit)
+    stood_there = Visit(id=UUID(int=1), code="M001", slot="one", opened=RECEIVED - timedelta(seconds=5))
+    assert inside(reading, stood_there)
 
 
 def test_a_meter_that_reports_a_time_fault_is_not_asked_for_the_time() -> None:
