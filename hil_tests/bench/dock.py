@@ -7,6 +7,7 @@ pseudo terminal; the screen is whoever reads the event stream that browsers read
 import asyncio
 import json
 import random
+import re
 import statistics
 import sys
 import tempfile
@@ -30,6 +31,7 @@ FIRST_FEW = 10
 PAUSE_S = (0.1, 0.4)
 """Customers do not come in step with the gateway's own clock."""
 TIMEOUT_S = 60.0
+TAG = re.compile("<[^>]*>")
 PLACE = "1-1.1"
 SETTINGS = """\
 [gateway]
@@ -104,7 +106,8 @@ async def _until_saved(wire: PtyMeter, boards: "asyncio.Queue[tuple[float, str]]
     last_byte = time.perf_counter()
     while True:
         at, html = await boards.get()
-        if f">{what[0]}/{what[1]}<" in html and "Saved" in html:
+        words = TAG.sub("", html).split()
+        if f"{what[0]}/{what[1]}" in words and "Saved" in words:
             return (at - last_byte) * 1000
 
 
