@@ -22,7 +22,7 @@ def emit_what_is_told(channel: str, record_in: Callable[[bytes], Record | NoRead
     """
     yield from subscribe(channel)
     told = False
-    while not isinstance(event := (yield from next_told(told)), Silence):
+    while not isinstance(event := (yield from next_told(told, first_s=FIRST_TIMEOUT_S)), Silence):
         if event.channel != channel:
             continue
         told = True
@@ -33,7 +33,7 @@ def emit_what_is_told(channel: str, record_in: Callable[[bytes], Record | NoRead
         yield from emit_or_note(made)
 
 
-def next_told(told: bool, *, first_s: float = FIRST_TIMEOUT_S) -> Step[Arrived | Silence]:
+def next_told(told: bool, *, first_s: float) -> Step[Arrived | Silence]:
     """What comes next: within `first_s`, or soon where something was `told` already. A meter that hangs up once it
     has told something has simply finished."""
     try:
