@@ -4,7 +4,6 @@ It keeps evidence; which member a code belongs to, and whether a reading is thei
 lies where comes from the settings (`gateway.config.Slot`).
 """
 
-import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -13,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from gateway.wire.codec import CARD_CODE
 from gateway.wire.messages import Visit
 
 IDLE_CLOSES_AFTER = timedelta(minutes=10)
@@ -20,7 +20,6 @@ IDLE_CLOSES_AFTER = timedelta(minutes=10)
 after ten without anything the next reading is more likely somebody else's."""
 VISITS_KEPT_PER_SLOT = 32
 """A conversation lasts minutes, so a reading never asks about a visit older than the last few."""
-CODE = re.compile(r"[0-9A-Z][0-9A-Z-]{2,31}")
 LONGEST_NAME = 32
 """A name or a number of staff; the longest Chinese names have six characters."""
 
@@ -107,7 +106,7 @@ def normalise_code(typed: str) -> str:
     """A card code as the cloud knows it: half width, upper case, without spaces. Raises BadCode."""
     # A Chinese input method left on turns a scanner's digits into full-width ones.
     code = "".join(unicodedata.normalize("NFKC", typed[:200]).upper().split())
-    if not CODE.fullmatch(code):
+    if not CARD_CODE.fullmatch(code):
         raise BadCode("a member code is 3 to 32 letters, digits or hyphens")
     return code
 

@@ -43,6 +43,8 @@ MAX_READING_BYTES = MAX_BATCH_BYTES // 2
 """A reading is under 2 kB, an answer under 1 kB; whatever is in it, one alone must fit into a batch."""
 MAX_QUESTION_BYTES = 4096
 """A question, and a handful of candidates."""
+CARD_CODE = re.compile(r"[0-9A-Z][0-9A-Z-]{2,31}")
+"""What a dock makes of a scanned card; a member with a code of another form would never be found."""
 TAIL = re.compile(r"[0-9]{4}")
 """Of a phone number: what people say when asked for it, and what is printed on receipts."""
 MAX_ANSWER_VALUES = 64

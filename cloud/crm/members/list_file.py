@@ -25,9 +25,8 @@ from cloud import config, db
 from cloud.crm.members.tables import members
 from cloud.crm.stores import service as stores_service
 from gateway.clinical import words
+from gateway.wire.codec import CARD_CODE
 
-CODE = re.compile(r"[0-9A-Z][0-9A-Z-]{2,31}")
-"""What a dock makes of a scanned card: a code of another form would never be found."""
 PHONE = re.compile(r"\+?[0-9]{5,15}")
 NAMES_MAX = 100
 SHOWN_MISTAKES = 20
@@ -99,7 +98,7 @@ def _parsers(stores: Mapping[str, str]) -> dict[str, Callable[[str], Any]]:
 
 
 def _code(given: str) -> str:
-    if not CODE.fullmatch(given):
+    if not CARD_CODE.fullmatch(given):
         raise ValueError("is not 3 to 32 capital letters, digits or hyphens")
     return given
 
