@@ -17,12 +17,34 @@ BEFORE_THE_CARD = timedelta(minutes=2)
 """Some customers are measured first and show their card then. Whoever measured earlier has mostly gone."""
 
 
+class Said:
+    """The last answer to each question about each reading."""
+
+    def __init__(self, answers: Iterable[Answer]) -> None:
+        self._last = {(answer.reading, answer.what): answer for answer in answers}
+
+    def values(self, reading: UUID, what: Asked) -> tuple[str, ...] | None:
+        """What was said; None if nobody has asked."""
+        answer = self._last.get((reading, what))
+        return None if answer is None else answer.values
+
+    def visitors(self, reading: UUID, visit: Visit) -> bool | None:
+        """Whether staff said that this visitor measured it, or that somebody else did; None: not asked of this
+        visitor yet."""
+        match self.values(reading, Asked.WHOSE):
+            case (word, code) if word == VISITOR:
+                return code == visit.code
+            case (word, code) if word == SOMEBODY_ELSE and code == visit.code:
+                return False
+        return None
+
+
 def moment(reading: Reading) -> datetime:
     """When it was taken, as far as anybody can say: where no clock is to be believed, when it arrived."""
     return reading.time.received if reading.time.quality is TimeQuality.UNTRUSTED else reading.time.at
 
 
-def belongs(reading: Reading, visit: Visit, said: "Said") -> bool:
+def belongs(reading: Reading, visit: Visit, said: Said) -> bool:
     """Whether it is the visitor's: what staff said counts for more than the clocks."""
     stated = said.visitors(reading.id, visit)
     return certainly(reading, visit) if stated is None else stated
@@ -53,25 +75,3 @@ def known(visit: Visit | None) -> bool:
     """Whether there is somebody a reading can be given to: of some visitors only the end of a phone number is
     known."""
     return visit is not None and not visit.code.startswith(TAIL_ONLY)
-
-
-class Said:
-    """The last answer to each question about each reading."""
-
-    def __init__(self, answers: Iterable[Answer]) -> None:
-        self._last = {(answer.reading, answer.what): answer for answer in answers}
-
-    def values(self, reading: UUID, what: Asked) -> tuple[str, ...] | None:
-        """What was said; None if nobody has asked."""
-        answer = self._last.get((reading, what))
-        return None if answer is None else answer.values
-
-    def visitors(self, reading: UUID, visit: Visit) -> bool | None:
-        """Whether staff said that this visitor measured it, or that somebody else did; None: not asked of this
-        visitor yet."""
-        match self.values(reading, Asked.WHOSE):
-            case (word, code) if word == VISITOR:
-                return code == visit.code
-            case (word, code) if word == SOMEBODY_ELSE and code == visit.code:
-                return False
-        return None

@@ -5,6 +5,7 @@ import logging
 from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -45,6 +46,22 @@ class Kept:
         pass
 
 
+def custody_of(outbox: Any, **changes: Any) -> Custody:
+    """The custody of one conversation with the meter AA:01 at noon, by a trusted clock, with no visit open."""
+    usual: dict[str, Any] = {
+        "driver": "ble.test",
+        "sighting": Sighting(transport="ble", address="AA:01"),
+        "conversation": UUID(int=2),
+        "clock": lambda: NOON,
+        "clock_trusted": lambda: True,
+        "visit_at": lambda moment: None,
+        "local_utc_offset_min": 480,
+        "saved": lambda reading: None,
+        "handed": lambda: 1,
+    }
+    return Custody(outbox=outbox, **(usual | changes))
+
+
 @given(maker=ODD, model=ODD, serial=ODD, firmware=ODD, name=ODD, staff=ODD, code=ODD)
 def test_a_reading_decodes_whatever_meter_and_counter_say(
     maker: str, model: str, serial: str, firmware: str, name: str, staff: str, code: str
@@ -54,18 +71,7 @@ def test_a_reading_decodes_whatever_meter_and_counter_say(
         visit = visits.open("one", normalise_code(code), NOON, id=UUID(int=1), staff=normalise_name(staff))
     sighting = Sighting(transport="ble", address="AA:01", name=name)
     kept = Kept()
-    custody = Custody(
-        outbox=kept,
-        driver="ble.test",
-        sighting=sighting,
-        conversation=UUID(int=2),
-        clock=lambda: NOON,
-        clock_trusted=lambda: True,
-        visit_at=lambda moment: visit,
-        local_utc_offset_min=480,
-        saved=lambda reading: None,
-        handed=lambda: 1,
-    )
+    custody = custody_of(kept, sighting=sighting, visit_at=lambda moment: visit)
 
     async def talk() -> None:
         for what, value in (("maker", maker), ("model", model), ("serial", serial), ("firmware", firmware)):
@@ -93,18 +99,7 @@ def test_a_memory_read_again_is_no_news_although_the_serial_number_was_told_only
     async def main() -> int:
         outbox = await Outbox.open(tmp_path, gateway="store-1")
         for number, serial in enumerate(serials):
-            custody = Custody(
-                outbox=outbox,
-                driver="ble.test",
-                sighting=Sighting(transport="ble", address="AA:01"),
-                conversation=UUID(int=number + 1),
-                clock=lambda: NOON,
-                clock_trusted=lambda: True,
-                visit_at=lambda moment: None,
-                local_utc_offset_min=480,
-                saved=lambda reading: None,
-                handed=lambda: 1,
-            )
+            custody = custody_of(outbox, conversation=UUID(int=number + 1))
             if serial:
                 await custody.note("serial", serial)
             await custody.save(Record(kind=Kind.GLUCOSE, key="1", values={"glucose_mmol_l": Decimal("5.4")}))
@@ -118,18 +113,8 @@ def test_a_memory_read_again_is_no_news_although_the_serial_number_was_told_only
 def test_two_meters_that_print_on_one_line_keep_their_own_names() -> None:
     """Staff print from one meter, and from the next before the line has fallen silent."""
     kept = Kept()
-    custody = Custody(
-        outbox=kept,
-        driver="serial.test",
-        sighting=Sighting(transport="serial", address="usb-1-1"),
-        conversation=UUID(int=3),
-        clock=lambda: NOON,
-        clock_trusted=lambda: True,
-        visit_at=lambda moment: None,
-        local_utc_offset_min=480,
-        gateway="store-1",
-        saved=lambda reading: None,
-        handed=lambda: 1,
+    custody = custody_of(
+        kept, driver="serial.test", sighting=Sighting(transport="serial", address="usb-1-1"), gateway="store-1"
     )
 
     async def talk() -> None:
@@ -147,18 +132,7 @@ def test_why_a_record_was_no_reading_is_found_beside_the_conversation_whose_byte
     """A memory goes on behind a record nobody can read, and the screen forgets it: who mends the decoder needs to
     know which conversations to play again."""
     caplog.set_level(logging.INFO, "gateway.custody")
-    custody = Custody(
-        outbox=Kept(),
-        driver="ble.test",
-        sighting=Sighting(transport="ble", address="AA:01"),
-        conversation=UUID(int=4),
-        clock=lambda: NOON,
-        clock_trusted=lambda: True,
-        visit_at=lambda moment: None,
-        local_utc_offset_min=480,
-        saved=lambda reading: None,
-        handed=lambda: 1,
-    )
+    custody = custody_of(Kept(), conversation=UUID(int=4))
 
     async def talk() -> None:
         await custody.note("battery_percent", "80")
@@ -207,18 +181,7 @@ def test_a_meters_clock_that_was_compared_with_a_clock_that_was_wrong_says_nothi
     waking, now = NOON - timedelta(hours=14), NOON
     gateway = {"clock": waking, "trusted": False}
     kept = Kept()
-    custody = Custody(
-        outbox=kept,
-        driver="ble.test",
-        sighting=Sighting(transport="ble", address="AA:01"),
-        conversation=UUID(int=2),
-        clock=lambda: gateway["clock"],
-        clock_trusted=lambda: gateway["trusted"],
-        visit_at=lambda moment: None,
-        local_utc_offset_min=480,
-        saved=lambda reading: None,
-        handed=lambda: 1,
-    )
+    custody = custody_of(kept, clock=lambda: gateway["clock"], clock_trusted=lambda: gateway["trusted"])
 
     async def talk() -> None:
         await custody.note("clock", "2025-01-01T00:00:00")  # the meter's own clock is not right either

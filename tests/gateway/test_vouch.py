@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.conversation import Garbled, Record
-from gateway.vouch import Circumstances, plausibility, vouch
+from gateway.vouch import TOLD_WITHIN_S, Circumstances, plausibility, vouch
 from gateway.wire.codec import decode_reading, encode
 from gateway.wire.evidence import inside
 from gateway.wire.messages import Device, Purpose, Quality, TimeQuality, Visit
@@ -142,7 +142,7 @@ def test_a_clock_that_was_compared_says_by_how_much_a_reading_may_be_older(step_
 
 def test_what_was_seen_being_taken_was_taken_when_it_arrived() -> None:
     reading = _vouch(_record(device_time=ON_METER - _minutes(90), live=True), clock_offset_s=None)
-    assert (reading.time.at, reading.time.quality) == (RECEIVED, GATEWAY)
+    assert (reading.time.at, reading.time.quality, reading.time.early_s) == (RECEIVED, GATEWAY, TOLD_WITHIN_S)
     blind = _vouch(_record(device_time=ON_METER, live=True), clock_offset_s=None, gateway_clock_trusted=False)
     assert blind.time.quality is UNTRUSTED
 
