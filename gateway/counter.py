@@ -157,7 +157,11 @@ def at_counter(
     if asked is None and (first_aid is None or first_aid.put_away):
         # Whoever is needed for an emergency is asked nothing that can wait.
         near = [case for case in alone if visit is None or _unasked(case.reading, visit, said, now)]
-        asked = _whose(reversed(alone), visit, said) or _meal(reversed([*near, *here])) or repeat
+        asked = _whose(reversed(alone), visit, said) or _meal(reversed([*near, *here]))
+        if asked is None and first_aid is None:
+            # A card that was read still says what to do and when to measure again: on the other arm at once, or
+            # after the sugar. "Rest, and once more on the same arm" is for whom nobody has called an ambulance.
+            asked = repeat
     return Counter(
         slot=slot,
         visit=visit,

@@ -171,6 +171,22 @@ def test_a_reading_beyond_the_cuff_is_in_no_average():
     assert look(first, second, third, after=10 * MINUTE).average.of == 2
 
 
+def test_whoever_waits_for_an_ambulance_is_not_sent_to_rest():
+    first = pressure(225, 118)
+    told = [said(first, Asked.SYMPTOMS), said(first, Asked.FIRST_AID, "BP-002")]
+    counter = look(first, answers=told)
+    assert counter.first_aid.put_away
+    assert counter.asked is None  # the card says when to measure again, and on which arm
+    assert look(first, answers=told, after=10 * MINUTE).asked is None
+    # Neither is whoever has just had sugar; once that is over the pressure is asked about again.
+    low, high = sugar("2.4"), pressure(150, 92, after=2 * MINUTE)
+    seen = [said(low, Asked.SYMPTOMS), said(low, Asked.FIRST_AID, "GL-002"), said(low, Asked.MEAL, "random")]
+    assert look(low, high, answers=seen, after=3 * MINUTE).asked is None
+    better = sugar("5.8", after=17 * MINUTE, meal=MealWord.RANDOM)
+    after = look(low, high, better, answers=seen, after=18 * MINUTE)
+    assert after.asked == MeasureAgain(reading_id=high.id)
+
+
 def test_danger_signs_with_a_high_pressure_are_an_emergency():
     first = pressure(186, 100)
     shown = look(first)
