@@ -17,7 +17,7 @@ from gateway.conversation import Sighting
 from gateway.counter import Counter
 from gateway.lately import Lately
 from gateway.visits import Visits
-from gateway.wire.messages import VISITOR, Answer, Asked, Purpose, Reading, Visit
+from gateway.wire.messages import Answer, Purpose, Reading, Visit
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -133,7 +133,7 @@ class Board:
 
     def answered(self, answer: Answer) -> None:
         """What somebody said about a reading is safely on disk."""
-        self._said(answer)
+        self._lately.said(answer)
         if answer.visit is not None:
             self._visits.used(answer.slot, self._clock())
         self.changed()
@@ -179,7 +179,7 @@ class Board:
         for reading, saved_at, received in readings:
             self._show(replace(self._as_seen(reading, saved_at), received=received))
         for answer in answers:
-            self._said(answer)
+            self._lately.said(answer)
         self.changed()
 
     def expire(self) -> None:
@@ -212,7 +212,9 @@ class Board:
             talking=tuple(self._talking.values()),
             trouble=max(troubles, key=lambda one: one.at, default=None),
             unlinked=tuple(
-                one for one in reversed(self._unlinked.values()) if _within(one.saved_at, now, TILE_SHOWN_FOR)
+                one
+                for one in reversed(self._unlinked.values())
+                if _within(one.saved_at, now, TILE_SHOWN_FOR) and self._lately.given_to(one.reading.id) is None
             ),
             unsent=self._unsent(),
             saved=self._saved,
@@ -297,11 +299,6 @@ class Board:
         if seen.reading.visit is None:
             _keep(self._unlinked, seen.reading.id, seen, TILES_KEPT)
 
-    def _said(self, answer: Answer) -> None:
-        self._lately.said(answer)
-        if answer.what is Asked.WHOSE and VISITOR in answer.values:
-            self._unlinked.pop(answer.reading, None)  # claimed, here at the counter
-
     def _older_than_shown(self, seen: Seen) -> bool:
         """Whether it comes from the same meter's memory, before what is shown: meters differ in their order."""
         shown = self._last.get(seen.slot or "")
@@ -311,8 +308,10 @@ class Board:
 
     def _may_show(self, last: Seen, visit: Visit | None, now: datetime) -> bool:
         """The value goes with its visit: neither the next visitor sees it, nor whoever comes after it closed."""
-        mine = last.reading.visit
+        mine, given_to = last.reading.visit, self._lately.given_to(last.reading.id)
         if mine is not None and (visit is None or visit.id != mine.id):
+            return False
+        if given_to is not None and (visit is None or visit.code != given_to):
             return False
         return _within(last.saved_at, now, VALUE_SHOWN_FOR)
 

@@ -145,7 +145,7 @@ def at_counter(
     for reading in alarming(readings):
         if visit is not None and belongs(reading, visit, said):
             own.append(reading)
-        elif nobodys(reading, visit, now):
+        elif nobodys(reading, visit, said, now):
             loose.append(reading)
     here = cases(sorted(own, key=moment), said, rules, visitors=True)
     alone = [case for reading in loose for case in cases([reading], said, rules, visitors=False)]

@@ -7,11 +7,12 @@ Bounded and in memory; after a restart it is filled again from the outbox. What 
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from gateway.clinical import Rule
 from gateway.counter import Counter, at_counter
 from gateway.judging import alarming
-from gateway.whose import NOBODYS_FOR, moment
+from gateway.whose import NOBODYS_FOR, Said, moment
 from gateway.wire.messages import Answer, Reading, Visit
 
 READINGS_KEPT = 32
@@ -39,6 +40,10 @@ class Lately:
     def said(self, answer: Answer) -> None:
         """An answer was saved."""
         self._answers.append(answer)
+
+    def given_to(self, reading: UUID) -> str | None:
+        """The card of whom staff said that they measured it."""
+        return Said(self._answers).given_to(reading)
 
     def at(self, slot: str, visit: Visit | None, now: datetime) -> Counter:
         """The picture of `slot`, where `visit` is open."""

@@ -28,6 +28,13 @@ class Said:
         answer = self._last.get((reading, what))
         return None if answer is None else answer.values
 
+    def given_to(self, reading: UUID) -> str | None:
+        """The card of whom staff said that they measured it; None: of nobody."""
+        match self.values(reading, Asked.WHOSE):
+            case (word, code) if word == VISITOR:
+                return code
+        return None
+
     def visitors(self, reading: UUID, visit: Visit) -> bool | None:
         """Whether staff said that this visitor measured it, or that somebody else did; None: not asked of this
         visitor yet."""
@@ -45,15 +52,21 @@ def moment(reading: Reading) -> datetime:
 
 
 def belongs(reading: Reading, visit: Visit, said: Said) -> bool:
-    """Whether it is the visitor's: what staff said counts for more than the clocks."""
+    """Whether it is the visitor's of now: what staff said counts for more than the clocks. Who scans the same card
+    again after a rest goes on; who comes back in the afternoon begins anew."""
     stated = said.visitors(reading.id, visit)
-    return certainly(reading, visit) if stated is None else stated
+    if stated is None:
+        return certainly(reading, visit)
+    return stated and moment(reading) >= visit.opened - NOBODYS_FOR
 
 
-def nobodys(reading: Reading, visit: Visit | None, now: datetime) -> bool:
-    """Measured a moment ago, and not in any visit: before it was opened, or without one."""
+def nobodys(reading: Reading, visit: Visit | None, said: Said, now: datetime) -> bool:
+    """Measured a moment ago, and not in any visit: before it was opened, or without one. What staff gave to
+    somebody goes with them, like what was measured in their visit."""
     evidence = reading.visit
     if evidence is not None and (visit is None or evidence.id != visit.id):
+        return False
+    if said.given_to(reading.id) is not None:
         return False
     # A clock that was set back makes a future time: over at once, like everything on the board.
     return timedelta(seconds=-1) <= now - moment(reading) < NOBODYS_FOR

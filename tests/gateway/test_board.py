@@ -16,7 +16,17 @@ from gateway.counter import Meal, Rest, Symptoms
 from gateway.judging import rules_here
 from gateway.lately import READINGS_KEPT
 from gateway.visits import Visits
-from gateway.wire.messages import Answer, Asked, Device, Purpose, Reading, TakenAt, TimeQuality
+from gateway.wire.messages import (
+    SOMEBODY_ELSE,
+    VISITOR,
+    Answer,
+    Asked,
+    Device,
+    Purpose,
+    Reading,
+    TakenAt,
+    TimeQuality,
+)
 from gateway.wire.vocabulary import Kind
 from tests.gateway.readings import NOON, reading
 
@@ -76,6 +86,22 @@ def test_who_measures_first_and_scans_then_still_sees_the_value():
     snapshot = shop.board.snapshot("one")
     assert snapshot.last.reading.visit is None
     assert len(snapshot.unlinked) == 1
+
+
+def test_a_value_given_to_one_visitor_goes_with_them_and_is_a_tile_again_once_taken_back():
+    shop = Shop()
+    shop.board.saved(reading(at=shop.now))
+    shop.scan("one", "M001")
+    one = shop.board.snapshot("one").last.reading
+    for word, tiles in ((VISITOR, 0), (SOMEBODY_ELSE, 1), (VISITOR, 0)):
+        shop.board.answered(answer(one, "one", Asked.WHOSE, word, "M001"))
+        assert len(shop.board.snapshot("one").unlinked) == tiles
+        assert shop.board.snapshot("one").last is not None
+    shop.later(seconds=5)
+    shop.scan("one", "M002")
+    assert shop.board.snapshot("one").last is None
+    shop.visits.close("one", shop.later(seconds=5))
+    assert shop.board.snapshot("one").last is None
 
 
 def test_measuring_keeps_a_visit_open():

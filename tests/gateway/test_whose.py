@@ -8,6 +8,7 @@ import pytest
 from gateway.answering import BadAnswer, answer
 from gateway.counter import (
     Meal,
+    MeasureAgain,
     Symptoms,
     Whose,
 )
@@ -77,7 +78,31 @@ def test_one_customers_no_asks_the_next_and_one_customers_yes_does_not():
     no, yes = whose(measured, SOMEBODY_ELSE, WANG), whose(measured, VISITOR, WANG)
     assert look(measured, visit=next_one, answers=[no]).asked == Whose(reading_id=measured.id)
     after_yes = look(measured, visit=next_one, answers=[yes])
-    assert (after_yes.asked, after_yes.readings[0].visitors) == (None, False)
+    assert (after_yes.asked, after_yes.readings) == (None, ())
+
+
+def test_what_was_given_to_one_customer_asks_and_alarms_no_other():
+    """Its danger signs would be asked of whoever stands there now, and kept as the other one's."""
+    low = doubtful("2.4", visit=None)
+    yes = whose(low, VISITOR, WANG)
+    assert isinstance(look(low, answers=[yes]).asked, Symptoms)
+    next_one = Visit(id=UUID(int=3), code="M003", slot="one", opened=NOON + 2 * MINUTE)
+    for visit in (next_one, None):
+        later = look(low, visit=visit, answers=[yes], after=3 * MINUTE)
+        assert (later.asked, later.complaints, later.first_aid, later.readings) == (None, None, None, ())
+
+
+def test_a_card_scanned_again_after_the_rest_keeps_what_was_given_and_this_afternoon_nothing():
+    measured = pressure(150, 95, visit=None)
+    yes = whose(measured, VISITOR, WANG)
+    again, afternoon = (
+        Visit(id=UUID(int=number), code=WANG.code, slot="one", opened=NOON + timedelta(minutes=minutes))
+        for number, minutes in ((3, 7), (4, 180))
+    )
+    rested = look(measured, visit=again, answers=[yes], after=8 * MINUTE)
+    assert rested.asked == MeasureAgain(reading_id=measured.id)
+    later = look(measured, visit=afternoon, answers=[yes], after=181 * MINUTE)
+    assert (later.asked, later.readings) == (None, ())
 
 
 def test_what_the_clocks_prove_is_not_asked_but_can_be_taken_back():
