@@ -115,12 +115,7 @@ class _Meter:
         else:
             first = 1
         for index in range(first, about.total + 1):
-            try:
-                it = yield from self._record(index)
-            except Garbled as garbled:
-                if garbled.error == "no_answer":
-                    raise
-                yield from note("error", f"garbled_{garbled.error}")  # not to keep those behind it in the meter
+            if (it := (yield from self._record(index))) is None:
                 continue
             yield from emit_or_note(record_of(it))
             if index % MARK_EVERY == 0 or index == about.total:
@@ -147,12 +142,17 @@ class _Meter:
             return
         yield from note("clock", at.isoformat())
 
-    def _record(self, index: int) -> Step[Glucose]:
-        """The record at `index`, 1 being the oldest. Raises Garbled: no_answer, or as `frames.glucose` does."""
+    def _record(self, index: int) -> Step[Glucose | None]:
+        """The record at `index`, 1 being the oldest; None, and a note of why, where nobody can read it: it keeps no
+        other in the meter. Raises Garbled("no_answer")."""
         answer = yield from self._ask(self._command, index.to_bytes(2, "little"), tries=TRIES)
         if answer is None:
             raise Garbled("no_answer")
-        return frames.glucose(answer)
+        try:
+            return frames.glucose(answer)
+        except Garbled as garbled:
+            yield from note("error", f"garbled_{garbled.error}")
+            return None
 
     def _ask(self, command: Command, data: bytes, *, tries: int) -> Step[bytes | None]:
         """The answer to `command`, about the record that was asked for; None after silence."""
@@ -211,13 +211,15 @@ class _Meter:
         """Whether the record we read last still stands where it stood: then what is behind it is new."""
         if not 1 <= known.index <= there.total:
             return False
-        return (yield from self._record(known.index)).data.hex() == known.data
+        it = yield from self._record(known.index)
+        return it is not None and it.data.hex() == known.data
 
     def _back_to(self, known: "_Mark", there: About) -> Step[bool]:
         """Reads a full memory, which moves as the oldest is forgotten, from the newest to the known record."""
         newest: Glucose | None = None
         for index in range(there.total, 0, -1):
-            it = yield from self._record(index)
+            if (it := (yield from self._record(index))) is None:
+                continue
             newest = newest or it
             if it.data.hex() == known.data:
                 break
