@@ -143,8 +143,8 @@ class _Meter:
         yield from note("clock", at.isoformat())
 
     def _record(self, index: int) -> Step[Glucose | None]:
-        """The record at `index`, 1 being the oldest; None, and a note of why, where nobody can read it: it keeps no
-        other in the meter. Raises Garbled("no_answer")."""
+        """The record at `index`, 1 being the oldest; None, and a note of why, where nobody can read it: it keeps
+        no other in the meter. Raises Garbled("no_answer")."""
         answer = yield from self._ask(self._command, index.to_bytes(2, "little"), tries=TRIES)
         if answer is None:
             raise Garbled("no_answer")
