@@ -33,7 +33,7 @@ class Limits:
 
 
 class Room:
-    """Counts what may still be written; used on the writer's thread only."""
+    """Counts what may still be written; used by whoever has the writer's connection."""
 
     def __init__(self, directory: Path, limits: Limits) -> None:
         self._directory = directory

@@ -2,7 +2,7 @@
 What somebody answered about one is kept and sent in the same way, behind it.
 
 Carrying batches is `gateway.uplink`'s, deciding what is a reading `gateway.vouch`'s. Behind this door: `writer`
-(one thread, group commit), `schema` (the file), `ranges` (batches), `held` (what it hands out), `opening` and
+(one connection, group commit), `schema` (the file), `ranges` (batches), `held` (what it hands out), `opening` and
 `salvage` (damage), `limits` and `retention` (the disk).
 """
 

@@ -1,4 +1,4 @@
-"""The figures of the outbox, kept by the writer's thread so that nobody counts rows to draw a screen.
+"""The figures of the outbox, kept by the writer so that nobody counts rows to draw a screen.
 
 Who is shown them, and as what, is `outbox`'s.
 """
@@ -11,7 +11,7 @@ from gateway.buffer import ranges
 
 @dataclass(slots=True)
 class Tally:
-    """Changed on the writer's thread only, after a commit; read from anywhere."""
+    """Changed only by whoever has the writer's connection, after a commit; read from anywhere."""
 
     next_seq: int = 1
     next_journal_seq: int = 1

@@ -1,9 +1,10 @@
-"""The one thread that owns the outbox's connection: what is waiting becomes one commit, and nobody waits for more.
+"""The outbox's one connection and its thread: what is waiting becomes one commit, and nobody waits for more.
 
 It knows nothing about readings; what a job does is `outbox`'s, what to do with a damaged file `salvage`'s.
 
-A caller that is alone is committed at once. While a commit waits for the disk, others queue up and become the next
-one, so eight meters at a dock cost about two synced commits, not eight.
+A caller that is alone is committed at once: on the thread, or where it stands as long as the disk takes less for a
+commit than two threads take to wake each other. While a commit waits for the disk, others queue up and become the
+next one, so eight meters at a dock cost about two synced commits, not eight.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -30,6 +32,14 @@ CHECKPOINT_EVERY_BYTES = LOG_BYTES
 """Done after callers were answered, and not inside somebody's commit."""
 FRAMES_PER_COMMIT = 4
 """A small commit changes a table page and an index page, padded to a sector; only that estimate uses it."""
+QUICK_S = 0.001
+"""A commit that an event loop can do by itself: it does longer things between two looks at the radio."""
+QUICK_IN_A_ROW = 50
+"""So many quick commits are a quick disk. One slow commit, and it has to be shown again."""
+SMALL_BYTES = 4096
+"""A reading or a notification's bytes; a whole memory of readings is a millisecond's work without any disk."""
+CROWDED_FOR_S = 1.0
+"""Where two callers met, more will: together, on the thread, they are quicker than one after the other."""
 
 Outcome: TypeAlias = tuple[Any, BaseException | None]
 
@@ -45,15 +55,15 @@ class Closed(RuntimeError):
 @dataclass(slots=True, kw_only=True)
 class _Job(Generic[T]):
     run: Callable[[sqlite3.Connection], T]  # inside the transaction; may be run again after a rollback
-    committed: Callable[[T], None] | None  # on this thread, after the commit
+    committed: Callable[[T], None] | None  # after the commit, before anybody else has the connection
     size: int
     future: asyncio.Future[T] = field(repr=False)
 
 
 class Writer:
-    """Runs jobs in transactions on a thread of its own.
+    """Runs jobs in transactions, one group at a time, for the callers of one event loop.
 
-    `recover` is called on that thread when SQLite reports a damaged file; it returns a connection to a sound one.
+    `recover` is called on the thread when SQLite reports a damaged file; it returns a connection to a sound one.
     """
 
     def __init__(
@@ -64,6 +74,10 @@ class Writer:
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._closed = False
         self._since_checkpoint = 0
+        self._turn = threading.Lock()  # whose the connection is: the thread's, or that of a caller who is alone
+        self._inside = 0  # callers in `do`
+        self._crowded_until_s = 0.0
+        self._quick_in_a_row = 0
         self._thread = threading.Thread(target=self._work, name="outbox-writer", daemon=True)
         self._thread.start()
 
@@ -79,9 +93,19 @@ class Writer:
             raise Closed("the outbox is closed")
         if self._jobs.qsize() >= MAX_WAITING_JOBS:
             raise Overloaded(f"{MAX_WAITING_JOBS} calls are waiting for the disk")
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._jobs.put(_Job(run=run, committed=committed, size=size, future=future))
-        return await future
+        loop = asyncio.get_running_loop()
+        job: _Job[T] = _Job(run=run, committed=committed, size=size, future=loop.create_future())
+        if self._inside:
+            self._crowded_until_s = loop.time() + CROWDED_FOR_S
+        self._inside += 1
+        try:
+            if loop.time() >= self._crowded_until_s and self._committed_here(job):
+                await asyncio.sleep(0)  # whoever saves without end lets others in, and is seen not to be alone
+            else:
+                self._jobs.put(job)
+            return await job.future
+        finally:
+            self._inside -= 1
 
     async def close(self) -> None:
         """Finishes what is queued, folds the log into the file and ends the thread."""
@@ -90,14 +114,31 @@ class Writer:
             self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
 
+    def _committed_here(self, job: _Job[Any]) -> bool:
+        """Whether `job` is done: one small write, where the disk is quick and nobody has the connection."""
+        if self._quick_in_a_row < QUICK_IN_A_ROW or not 0 < job.size <= SMALL_BYTES:
+            return False
+        if self._since_checkpoint >= CHECKPOINT_EVERY_BYTES or not self._turn.acquire(blocking=False):
+            return False
+        try:
+            outcomes = self._commit([job])
+        finally:
+            self._turn.release()
+        if any(is_damage(error) for _, error in outcomes):
+            return False  # the thread meets it too, and has the time to recover
+        _resolve([(job.future, outcomes[0])])
+        return True
+
     def _work(self) -> None:
         ended = False
         while not ended:
             group, ended = self._take()
             if group:
-                outcomes = self._commit_or_recover(group)
+                with self._turn:
+                    outcomes = self._commit_or_recover(group)
                 _answer(zip(group, outcomes, strict=True))
-                self._checkpoint_when_due(sum(job.size for job in group))
+                with self._turn:
+                    self._checkpoint_when_due()
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
 
@@ -129,6 +170,7 @@ class Writer:
         return self._commit(group)
 
     def _commit(self, group: list[_Job[Any]]) -> list[Outcome]:
+        began_s = time.monotonic()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             results = [job.run(self._connection) for job in group]
@@ -143,11 +185,13 @@ class Writer:
         for job, result in zip(group, results, strict=True):
             if job.committed is not None:
                 job.committed(result)
+        if written := sum(job.size for job in group):
+            self._since_checkpoint += written + FRAMES_PER_COMMIT * PAGE_BYTES
+            quick = time.monotonic() - began_s < QUICK_S
+            self._quick_in_a_row = self._quick_in_a_row + 1 if quick else 0
         return [(result, None) for result in results]
 
-    def _checkpoint_when_due(self, written: int) -> None:
-        if written:
-            self._since_checkpoint += written + FRAMES_PER_COMMIT * PAGE_BYTES
+    def _checkpoint_when_due(self) -> None:
         if self._since_checkpoint >= CHECKPOINT_EVERY_BYTES:
             self._since_checkpoint = 0
             with contextlib.suppress(sqlite3.Error):  # a commit meets the same fault, and has somebody to tell

@@ -16,6 +16,8 @@ from gateway.wire import codec
 from gateway.wire.messages import Answer, Asked, Outcome, Receipt
 from hil_tests.readings import reading, reading_id
 
+pytestmark = pytest.mark.usefixtures("lone_callers_are_saved")
+
 NOON = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 
 

@@ -15,6 +15,8 @@ from gateway.buffer.outbox import Outbox
 from gateway.wire.messages import Outcome, Receipt
 from hil_tests.readings import reading, reading_id
 
+pytestmark = pytest.mark.usefixtures("lone_callers_are_saved")
+
 NOON = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 TALK = uuid4()
 SAVED = 300

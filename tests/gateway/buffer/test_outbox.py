@@ -20,6 +20,8 @@ from gateway.wire import codec
 from gateway.wire.messages import MAX_BATCH_BYTES, Batch, Outcome, Reading, Receipt
 from hil_tests.readings import reading, reading_id
 
+pytestmark = pytest.mark.usefixtures("lone_callers_are_saved")
+
 NOON = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 
 
@@ -350,22 +352,25 @@ from hil_tests.readings import reading
 
 async def main():
     outbox = await Outbox.open(Path(sys.argv[1]), gateway="store-1")
-    first = int(sys.argv[2])
+    first, meters = int(sys.argv[2]), int(sys.argv[3])
     async def meter(start):
-        for number in range(start, start + 10_000, 4):
+        for number in range(start, start + 10_000, meters):
             await outbox.put([reading(number)])
             print(number, flush=True)
-    await asyncio.gather(*(meter(first + lane) for lane in range(4)))
+    await asyncio.gather(*(meter(first + lane) for lane in range(meters)))
 
 asyncio.run(main())
 """
 
 
-def test_a_gateway_killed_again_and_again_keeps_every_reading_it_said_it_had(tmp_path: Path) -> None:
+@pytest.mark.parametrize("meters", [1, 4])
+def test_a_gateway_killed_again_and_again_keeps_every_reading_it_said_it_had(tmp_path: Path, meters: int) -> None:
     acknowledged: set[int] = set()
     for life, lines in enumerate((1, 7, 40, 3, 120)):
         process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(tmp_path), str(life * 10_000)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", KILLED, str(tmp_path), str(life * 10_000), str(meters)],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert process.stdout is not None
         for _ in range(lines):

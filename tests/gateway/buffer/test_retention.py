@@ -5,9 +5,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from gateway.buffer.outbox import Outbox
 from gateway.wire.messages import Outcome, Receipt
 from hil_tests.readings import reading, reading_id
+
+pytestmark = pytest.mark.usefixtures("lone_callers_are_saved")
 
 NOON = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 BOOT = datetime(1970, 1, 1, 0, 0, 30, tzinfo=UTC)

@@ -12,6 +12,8 @@ from gateway.buffer.outbox import Limits, Outbox, OutboxFull
 from hil_tests.readings import reading_id
 from tests.gateway.buffer.test_outbox import NOON, ids_sent, readings
 
+pytestmark = pytest.mark.usefixtures("lone_callers_are_saved")
+
 
 def test_a_full_outbox_refuses_new_readings_and_keeps_the_unsent_ones(tmp_path: Path) -> None:
     async def main() -> None:
