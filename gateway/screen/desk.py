@@ -83,17 +83,20 @@ class Desk:
         slot = self._site.slot(request, form)
         visit = dock.visits.at(slot.name, dock.clock())
         try:
+            what = Asked(_text(form, "what"))
+            if what is Asked.WHOSE and visit is not None and _text(form, "visit") != str(visit.id):
+                raise BadAnswer("visit")  # asked about somebody else, who stood there a moment ago
             said = answer(
                 dock.counter(slot.name),
                 UUID(_text(form, "reading")),
-                Asked(_text(form, "what")),
+                what,
                 _values(form),
                 id=dock.new_id(),
                 at=dock.clock(),
                 staff=visit.staff if visit else "",
             )
         except BadAnswer as error:
-            if error.args == ("reading",):
+            if error.args in (("reading",), ("visit",)):
                 raise HTTPException(409, _("This question is over. Look at the screen again.")) from None
             raise HTTPException(422, _("This is not an answer. Touch one of the buttons.")) from None
         except ValueError:  # no id, or a question that nobody asks

@@ -6,6 +6,7 @@ Figures are `values`', questions and warnings `asking`'s, how all of it looks th
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from gateway.board import Seen, Snapshot, Trouble
 from gateway.counter import Counter
@@ -61,6 +62,7 @@ class Light:
 class Visitor:
     """Who stands there, as far as everybody may know: the end of a card's code or of a phone number."""
 
+    id: UUID  # of the visit: answers about this visitor name it
     words: str
     tail: str
     note: str
@@ -141,7 +143,11 @@ def state(snapshot: Snapshot) -> dict[str, Any]:
         "slot": snapshot.slot,
         "visit": None
         if snapshot.visit is None
-        else {"code_tail": tail(snapshot.visit.code), "opened": snapshot.visit.opened.isoformat()},
+        else {
+            "id": str(snapshot.visit.id),
+            "code_tail": tail(snapshot.visit.code),
+            "opened": snapshot.visit.opened.isoformat(),
+        },
         "last": None if last is None else _reading(last),
         "talking": list(snapshot.talking),
         "unlinked": [
@@ -184,10 +190,10 @@ def trouble(trouble: Trouble, wording: Wording) -> str:
 def _visitor(visit: Visit, phone: str, wording: Wording) -> Visitor:
     _ = wording.say
     if not phone:
-        return Visitor(words=_("Card ending in"), tail=tail(visit.code), note="")
+        return Visitor(id=visit.id, words=_("Card ending in"), tail=tail(visit.code), note="")
     unknown = visit.code == tail_only(phone)
     note = _("The cloud could not be asked: claim the readings later") if unknown else ""
-    return Visitor(words=_("Phone ending in"), tail=phone, note=note)
+    return Visitor(id=visit.id, words=_("Phone ending in"), tail=phone, note=note)
 
 
 def _candidates(choosing: Choosing | None, wording: Wording) -> Candidates | None:

@@ -146,7 +146,8 @@ class Trade:
         seen = await self._look_for(taken.what, meter, before)
         if seen is not None:
             # Staff say so also where the dock did not ask; of nobody's visit the dock takes no such answer.
-            await self._ask("/answers", {"slot": meter.slot, "reading": seen, "what": "whose", "value": VISITOR})
+            said = {"slot": meter.slot, "reading": seen, "what": "whose", "value": VISITOR}
+            await self._ask("/answers", said | {"visit": await self._visit(meter.slot)})
         await self._shop.put_down(meter)
         return True
 
@@ -154,6 +155,11 @@ class Trade:
         """The value on the screen."""
         state = await self._ask(f"/state?slot={slot}")
         return None if state is None else state["last"]
+
+    async def _visit(self, slot: str) -> str:
+        """The visit on the screen; "" where there is none."""
+        state = await self._ask(f"/state?slot={slot}")
+        return state["visit"]["id"] if state is not None and state["visit"] is not None else ""
 
     async def _look_for(self, what: Measured, meter: Meter, before: dict[str, Any] | None) -> str | None:
         """Which reading it is, once the customer sees his value on the screen and not the one `before`."""

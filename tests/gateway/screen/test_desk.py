@@ -152,6 +152,22 @@ def test_without_scripts_an_answer_leads_back_to_the_dock():
     assert "血糖 · 空腹" in answer.text
 
 
+def test_a_value_without_a_visit_is_not_given_to_whoever_came_after_the_page_was_drawn():
+    """A finger may come down while the next card is being scanned, on a page that is a moment old."""
+    counter = Counter()
+    opened(counter)
+    sugar(counter, "8.4", visit=None)
+    reading, first = about(counter), str(counter.visit().id)
+    assert f'name="visit" value="{first}"' in counter.client().get("/dock").text
+    opened(counter, "M0002077")
+    for visit in (first, "", "nonsense"):
+        status, said = post(counter, "/answers", reading=reading, what="whose", value="visitor", visit=visit)
+        assert (status, "已经结束" in said) == (409, True)
+    second = str(counter.visit().id)
+    assert post(counter, "/answers", reading=reading, what="whose", value="visitor", visit=second)[0] == 200
+    assert [answer.values for answer in counter.answers] == [("visitor", "M0002077")]
+
+
 @pytest.mark.parametrize(
     ("form", "status", "said"),
     [
