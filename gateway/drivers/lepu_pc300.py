@@ -28,6 +28,11 @@ LISTEN_TIMEOUT_S = 60.0
 tells begins the minute again."""
 REPEATED_WITHIN_FRAMES = 10
 """A result is told more than once. The same again with fewer frames between is the same one."""
+BEFORE, LONG_AGO = 0, -REPEATED_WITHIN_FRAMES
+"""In place of a frame's number: it was told to the connection before; and too long ago to be told again."""
+AT_ONCE_S = 5.0
+"""What a box tells again to a new connection it tells when it is greeted. A result behind such a pause may be the
+next customer's, with the same number. Better twice, and without a time it links nobody, than lost."""
 SETTLED_AFTER_FRAMES = 30
 """An oximeter tells its numbers every second, and nurses wait half a minute before they write one down."""
 AGREEING_FRAMES, AGREE_WITHIN_PERCENT = 8, 1
@@ -43,17 +48,20 @@ def talk(context: Context) -> Talk:
     line = yield from open_line((LINE,))
     yield from note("maker", "Lepu")
     yield from say(line, frames.request(Token.ABOUT, frames.NAME))
-    results = _Results(context.last_record)
+    framer, results = Framer(frames.FRAMES), _Results(context.last_record)
     try:
-        yield from _listen(line, results)
+        if context.last_record:
+            yield from _listen(line, framer, results, AT_ONCE_S)
+            results.paused()
+        yield from _listen(line, framer, results, LISTEN_TIMEOUT_S)
     except Lost:
         if not results.told:
             raise
 
 
-def _listen(line: Line, results: "_Results") -> Step[None]:
-    framer = Framer(frames.FRAMES)
-    while (data := (yield from next_or_note(framer, LISTEN_TIMEOUT_S, channel=line.listen))) is not None:
+def _listen(line: Line, framer: Framer, results: "_Results", timeout_s: float) -> Step[None]:
+    """Takes frames until nothing comes for `timeout_s`."""
+    while (data := (yield from next_or_note(framer, timeout_s, channel=line.listen))) is not None:
         try:
             made = results.take(frames.frame(data))
         except Garbled as garbled:
@@ -81,7 +89,7 @@ class _Results:
     def __init__(self, mark: str | None) -> None:
         self.told = False
         self._count = 0
-        self._last = {key: (data, 0) for key, data in _results_in(mark).items()}
+        self._last = {key: (data, BEFORE) for key, data in _results_in(mark).items()}  # and at which frame
         self._oxygen: list[int] = []
         self._oxygen_told = False
         self._going_on: set[Token] = set()  # what told its steps: the next result of it is theirs
@@ -117,7 +125,7 @@ class _Results:
                 heat = frames.temperature(it)
                 if not heat.is_final:
                     self._going_on.add(Token.TEMPERATURE)
-                    self._forget_the_connection_before((Token.TEMPERATURE, frames.RESULT))
+                    self._not_again((Token.TEMPERATURE, frames.RESULT))
                     return None
                 live = self._was_seen(Token.TEMPERATURE)
                 return temperature_record(heat, live=live) if self._is_new(it) else None
@@ -135,9 +143,16 @@ class _Results:
         """The last result of each kind, for the next connection."""
         return " ".join(f"{token:02x}{type_:02x}{data.hex()}" for (token, type_), (data, _) in self._last.items())
 
-    def _forget_the_connection_before(self, key: Key) -> None:
-        if self._last.get(key, (b"", -1))[1] == 0:
-            del self._last[key]
+    def paused(self) -> None:
+        """It has fallen silent: what it had to tell again it has told."""
+        self._not_again(*self._last)
+
+    def _not_again(self, *keys: Key) -> None:
+        """A result of these kinds is no repetition of what the connection before was told."""
+        for key in keys:
+            data, count = self._last.get(key, (b"", LONG_AGO))
+            if count == BEFORE:
+                self._last[key] = (data, LONG_AGO)
 
     def _is_new(self, it: Frame) -> bool:
         is_glucose = it.token in (Token.GLUCOSE, Token.STRIP) and it.type == frames.GLUCOSE
@@ -210,7 +225,7 @@ DRIVER = Driver(
     source="Lepu's Bluetooth kit (viatomEcho/LepuBle, Pc300BleResponse), a demonstration program of the maker's "
     "protocol, and frames that a French project shows.",
     quirks="Results have neither time nor number and are told more than once: the same again within ten frames is "
-    "one result, also where the line was lost between, and glucose comes on two tokens. Glucose in mg/dL is "
+    "one result, also first thing to the next connection, and glucose comes on two tokens. Glucose in mg/dL is "
     "refused, as two programs disagree on its scale by ten. A temperature counts when the box says that it is "
     "final, an SpO2 after half a minute, at rest. A pressure or a temperature that follows its own steps is of "
     "now. Nothing is asked for but its name; its clock is of no use to results without a time.",
