@@ -39,7 +39,8 @@ function show(html) {
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (board.querySelector("main")) board.querySelector("main").scrollTop = scrolled;
     const again = asked && document.getElementById(asked.id);
-    if (asked && again?.elements.reading.value === about) begin(again, switched);
+    // Beside a first-aid card the same question wants one touch: it has no button that would send several.
+    if (again?.querySelector("[data-several]") && again.elements.reading.value === about) begin(again, switched);
     if (held) document.getElementById(held)?.focus({ preventScroll: true });
     countDown();
     hurry();

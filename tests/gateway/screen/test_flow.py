@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from playwright.sync_api import Browser, expect
 
-from gateway.wire.messages import Answer, Asked
+from gateway.wire.messages import Answer, Asked, TakenAt, TimeQuality
 from gateway.wire.vocabulary import Kind, Meal
 from tests.gateway.screen.browsing import arrived, follow, live, looking, scan
 from tests.gateway.screen.counter import Served
@@ -263,6 +263,22 @@ def test_a_sign_touched_by_mistake_is_taken_back(browser: Browser, served: Serve
         expect(page.locator(".visit .light.bad")).to_have_count(0)
         expect(page.locator("#value .stated")).to_have_text("自述无不适")
     assert [one.values for one in counter.answers if one.what is Asked.SYMPTOMS] == [("limb_weakness",), ()]
+
+
+def test_signs_half_touched_when_a_card_comes_are_asked_in_one_touch_again(browser: Browser, served: Served):
+    """Beside a card there is no "more than one": with its switches left on, no sign could be sent any more."""
+    counter = served.counter
+    served.do(lambda: symptoms(counter))
+    before = counter.now - timedelta(seconds=10)  # out of a meter's memory, from before the pressure
+    with looking(browser, served) as page:
+        page.locator("#several").click()
+        page.locator("#choice-severe_headache").click()
+        earlier = TakenAt(at=before, quality=TimeQuality.DEVICE, received=counter.now)
+        served.do(lambda: sugar(counter, "2.4", meal=Meal.RANDOM, time=earlier))
+        expect(page.locator(".card #choice-severe_headache")).to_be_visible()
+        page.locator("#choice-eye_pain").click()
+        expect(page.locator("#choice-eye_pain")).to_have_count(0)
+    assert [(one.what, one.values) for one in counter.answers] == [(Asked.SYMPTOMS, ("eye_pain",))]
 
 
 def test_a_stroke_can_be_told_while_a_question_to_everybody_stands(browser: Browser, served: Served):
