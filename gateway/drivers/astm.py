@@ -132,12 +132,10 @@ def talk(context: Context) -> Talk:
     """Receives transfers until the line is quiet: each message on disk first, then its last frame acknowledged."""
     pieces = Framer(cut)
     receiver = Receiver()
-    noted = 0
     while (
         piece := (yield from next_frame(pieces, RECEIVER_TIMEOUT_S if receiver.in_transfer else QUIET_S))
     ) is not None:
-        if pieces.skipped > noted:
-            noted = pieces.skipped
+        if pieces.noise():
             yield from note("error", "garbled_bytes")
         heard = receiver.hear(piece)
         if heard.error:
@@ -146,7 +144,7 @@ def talk(context: Context) -> Talk:
             yield from _take(heard.message)
         if heard.reply:
             yield from write("", heard.reply)
-    if pieces.skipped > noted:
+    if pieces.noise():
         yield from note("error", "garbled_bytes")
     if receiver.is_amid_message or pieces.flush():
         yield from note("error", "message_cut_off")
