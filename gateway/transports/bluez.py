@@ -93,14 +93,7 @@ def stale(known: Iterable[Known], is_meter: Callable[[Known], bool], ours: Colle
     ]
 
 
-def unneeded(
-    known: Iterable[Known],
-    heard_at: Mapping[str, float],
-    *,
-    since: float,
-    now: float,
-    after_s: float = UNHEARD_FOR_S,
-) -> list[Known]:
+def unneeded(known: Iterable[Known], heard_at: Mapping[str, float], *, since: float, now: float) -> list[Known]:
     """Devices without a bond or a line that were not heard for a day; `since` is when listening began.
 
     BlueZ keeps every device it was once connected to, on disk, and looks through all of them at every sighting.
