@@ -128,10 +128,11 @@ class _Ends:
     @classmethod
     def parse(cls, mark: str | None, serial: str) -> "_Ends | None":
         """What was remembered of the meter with this serial number: a cable has no address."""
-        match (mark or "").removeprefix(f"{serial}|").split("|"):
-            case [count, newest, oldest] if mark and mark.startswith(f"{serial}|"):
+        match (mark or "").split("|"):
+            case [owner, count, newest, oldest] if owner == serial:
                 return cls(count=int(count), newest=bytes.fromhex(newest), oldest=bytes.fromhex(oldest))
-        return None
+            case _:
+                return None
 
 
 def _ends(link: "_Link") -> Step[_Ends]:
