@@ -53,9 +53,10 @@ class Value:
 
 
 def value(
-    seen: Seen, now: datetime, wording: Wording, *, meal: Meal | None = None, visitors: bool = False
+    seen: Seen, now: datetime, wording: Wording, *, meal: Meal | None = None, visitors: bool | None = None
 ) -> Value:
-    """What was measured last, with the meal that staff said, if they did; `visitors`: it is the visitor's."""
+    """What was measured last, with the meal that staff said, if they did; `visitors`: whether it is the visitor's,
+    None where the counter does not say."""
     _ = wording.say
     reading = seen.reading
     meal = reading.meal if meal is None else meal
@@ -74,7 +75,7 @@ def value(
         meter=seen.meter,
         taken=taken(reading, now, wording),
         received=seen.received,
-        linked=visitors or reading.visit is not None,
+        linked=reading.visit is not None if visitors is None else visitors,
         doubt=doubt,
     )
 

@@ -104,7 +104,7 @@ def view(snapshot: Snapshot, counter: Counter, who: Who, wording: Wording) -> Vi
     now, last = snapshot.now, snapshot.last
     judged = None if last is None else next((j for j in counter.readings if j.reading.id == last.reading.id), None)
     # Values go from the shared screen after a minute, and what was made of them goes with them.
-    visitors = judged is not None and judged.visitors
+    visitors = judged.visitors if judged else None
     measured = visitors and last is not None and last.reading.kind is Kind.BLOOD_PRESSURE
     rows = pressures(counter, now, wording) if measured else ()
     shown = (

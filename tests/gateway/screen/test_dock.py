@@ -12,6 +12,7 @@ from gateway.wire.messages import Quality, Status
 from gateway.wire.vocabulary import Kind, Meal, OffScale
 from tests.gateway.readings import reading
 from tests.gateway.screen.counter import SLOTS, Counter
+from tests.gateway.screen.scenes import whose
 
 JSON = {"Accept": "application/json"}
 
@@ -131,6 +132,18 @@ def test_the_language_switch_lasts():
     assert "Scan the member&#39;s card" in client.get("/dock?lang=en").text
     assert "Scan the member&#39;s card" in client.get("/dock").text
     assert "请扫会员卡" in client.get("/dock?lang=zh_CN").text
+
+
+def test_a_value_of_the_visit_that_is_not_the_visitors_says_that_it_is_linked_to_nobody():
+    counter = Counter()
+    whose(counter)
+    counter.later(seconds=30)
+    measured = counter.board.counter("counter-1").asked.reading_id
+    for word, linked in (("", False), ("visitor", True), ("somebody_else", False)):
+        if word:
+            form = {"reading": str(measured), "what": "whose", "value": word, "visit": str(counter.visit().id)}
+            assert counter.client().post("/answers", data=form).status_code == 200
+        assert ("未关联会员" not in page(counter)) is linked
 
 
 def test_state_is_json_with_exact_decimals_and_no_code():
