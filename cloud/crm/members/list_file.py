@@ -25,7 +25,8 @@ from cloud import config, db
 from cloud.crm.members.tables import members
 from cloud.crm.stores import service as stores_service
 from gateway.clinical import words
-from gateway.wire.codec import CARD_CODE
+from gateway.wire.codec import CARD_CODE, TAIL
+from gateway.wire.messages import CANDIDATE, TAIL_ONLY
 
 PHONE = re.compile(r"\+?[0-9]{5,15}")
 NAMES_MAX = 100
@@ -44,7 +45,10 @@ class Wrong(ValueError):
 def read(text: str, stores: Mapping[str, str]) -> list[dict[str, Any]]:
     """The rows of `text` as columns of `members`; `stores` are the chain's, by id. Raises Wrong."""
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    named = list(reader.fieldnames or ())
+    try:
+        named = list(reader.fieldnames or ())
+    except csv.Error as error:
+        raise Wrong(f"line 1: {error}") from None
     parsers = _parsers(stores)
     wrong = [f"there is no column {name!r}" for name in NEEDED if name not in named]
     wrong += [f"nobody knows what the column {name!r} is" for name in named if name not in parsers]
@@ -57,6 +61,8 @@ def read(text: str, stores: Mapping[str, str]) -> list[dict[str, Any]]:
             row = {}
             if given.pop(None, None):
                 wrong.append(f"line {reader.line_num} has more fields than there are columns")
+            if None in given.values():  # cut short: that nothing is known of the rest is not said here
+                wrong.append(f"line {reader.line_num} has fewer fields than there are columns")
             for name, value in given.items():
                 try:
                     row[COLUMNS.get(name, name)] = parsers[name]((value or "").strip())
@@ -100,6 +106,11 @@ def _parsers(stores: Mapping[str, str]) -> dict[str, Callable[[str], Any]]:
 def _code(given: str) -> str:
     if not CARD_CODE.fullmatch(given):
         raise ValueError("is not 3 to 32 capital letters, digits or hyphens")
+    for beginning in (TAIL_ONLY, CANDIDATE):
+        if given.startswith(beginning):
+            raise ValueError(f"begins with {beginning}, as no card may: the docks make such codes themselves")
+    if TAIL.fullmatch(given):
+        raise ValueError("is four digits, which a dock takes for the end of a phone number")
     return given
 
 
