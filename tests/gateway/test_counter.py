@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,6 +73,14 @@ def test_nobodys_glucose_is_not_asked_about_when_the_next_customer_stands_there(
     strangers = sugar("5.8", after=-3 * MINUTE, visit=None)
     assert look(strangers, after=MINUTE).asked is None
     assert codes(look(strangers, after=MINUTE, visit=None).asked)
+
+
+def test_nobodys_glucose_is_asked_about_for_a_minute_beside_whom_only_a_phone_tail_is_known_of():
+    """It may be theirs, who came to the counter late; nobody can be asked whose it is, for nobody has a card."""
+    by_tail = msgspec.structs.replace(WANG, code="TAIL-1042")
+    strangers = sugar("5.8", after=-MINUTE / 2, visit=None)
+    assert codes(look(strangers, after=timedelta(seconds=20), visit=by_tail).asked)
+    assert look(strangers, after=timedelta(seconds=40), visit=by_tail).asked is None
 
 
 @pytest.mark.parametrize("more", [{"purpose": Purpose.CONTROL}, {"quality": Quality.REJECTED}])
