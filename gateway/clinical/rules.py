@@ -245,7 +245,7 @@ class _Fields:
     def several(self, name: str, words: Iterable[str]) -> list[str]:
         value = self._row.get(name, [])
         known = sorted(map(str, words))
-        if not isinstance(value, list) or not set(value) <= set(known):
+        if not isinstance(value, list) or not all(one in known for one in value):
             raise ClinicalDataError(f"{self._where} {name}: is a list of {', '.join(known)}")
         return value
 

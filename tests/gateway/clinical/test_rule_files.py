@@ -168,6 +168,7 @@ def test_a_rule_without_a_kind_speaks_of_every_reading_and_is_asked_only_where_i
     ("toml", "says"),
     [
         (COMPLAINT + 'asks = ["sugar"]', "own.toml XX-001 asks: is a list of "),
+        (COMPLAINT + 'asks = [["glucose"]]', "own.toml XX-001 asks: is a list of "),
         (COMPLAINT + 'worse = "higher"', "own.toml XX-001: no such field: worse"),
         (RULE + 'asks = ["glucose"]', "own.toml XX-001: no such field: asks"),
         (
