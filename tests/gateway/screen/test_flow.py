@@ -15,6 +15,7 @@ from tests.gateway.screen.scenes import (
     low_sugar,
     opened,
     pressure,
+    put_away,
     rest,
     second,
     sugar,
@@ -342,6 +343,22 @@ def test_an_emergency_shows_its_card_at_once_with_the_cloud_down(browser: Browse
         expect(card).to_have_count(0)
         expect(page.locator(".visit")).to_contain_text("拨打120")
     assert counter.answers[-1].what is Asked.FIRST_AID
+
+
+def test_the_steps_of_a_card_that_was_read_stand_beside_its_value_and_nobody_is_sent_to_rest(
+    browser: Browser, served: Served
+):
+    counter = served.counter
+    served.do(lambda: put_away(counter))
+    with looking(browser, served) as page:
+        expect(page.locator("#ask")).to_have_count(0)
+        expect(page.locator("#value")).to_be_visible()
+        expect(page.locator("#steps li").nth(1)).to_contain_text("换另一只手臂再测一次，以后每5分钟一次")
+        served.do(lambda: counter.later(minutes=2))
+        expect(page.locator("#value")).to_have_count(0)
+        expect(page.locator("#steps li")).to_have_count(5)  # the value's minute is over, the emergency is not
+        served.do(lambda: pressure(counter, 150, 92))
+        expect(page.locator("#steps")).to_have_count(0)
 
 
 def test_the_card_stays_while_its_value_goes(browser: Browser, served: Served):
