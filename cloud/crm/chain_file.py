@@ -227,6 +227,9 @@ def _apply(arguments: argparse.Namespace) -> int:
 def _password(arguments: argparse.Namespace) -> int:
     engine = db.engine(config.load().database_url, pool_size=1)
     password = _asked_for()
+    if password is None:
+        print("The two are not the same. Nothing was changed.", file=sys.stderr)
+        return 1
     if len(password) < MIN_PASSWORD:
         print(f"A password has {MIN_PASSWORD} characters or more. Nothing was changed.", file=sys.stderr)
         return 1
@@ -239,8 +242,9 @@ def _password(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _asked_for() -> str:
+def _asked_for() -> str | None:
+    """The new password; None where whoever types it typed it twice differently."""
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\n")
     first = getpass.getpass("New password: ")
-    return first if getpass.getpass("Once more: ") == first else ""
+    return first if getpass.getpass("Once more: ") == first else None

@@ -130,3 +130,12 @@ def test_a_new_password_ends_the_sessions_of_its_owner_and_of_nobody_else(as_, w
     assert sign_in(visitor).status_code == 401
     assert sign_in(visitor, "another long one").status_code == 303
     assert give_password(monkeypatch, "nobody", "another long one") == 1
+
+
+def test_who_mistypes_the_new_password_is_told_so(written, monkeypatch, capsys):
+    assert written(FILE) == 0
+    typed = iter((PASSWORD, PASSWORD + "x"))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", lambda prompt: next(typed))
+    assert main(["staff", "password", "lin"]) == 1
+    assert "The two are not the same. Nothing was changed." in capsys.readouterr().err
