@@ -24,7 +24,7 @@ WORDS = {
     "our_clock": ("gateway_clock_unknown",),
     "garbled": (
         *("garbled", "slip_cut_off", "label_cut_off", "frame_outside_transfer", "contradictory_range"),
-        *("no_header", "message_aborted", "message_cut_off", "result_of_unknown_time"),
+        *("no_header", "message_aborted", "message_cut_off"),
         *(
             "unknown_analyser",
             "unknown_layout",
