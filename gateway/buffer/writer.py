@@ -38,6 +38,8 @@ QUICK_IN_A_ROW = 50
 """So many quick commits are a quick disk. One slow commit, and it has to be shown again."""
 SMALL_BYTES = 4096
 """A reading or a notification's bytes; a whole memory of readings is a millisecond's work without any disk."""
+LET_OTHERS_IN_EVERY_S = 0.002
+"""Whoever saves without end would keep the event loop; a turn of it takes a tenth of what a commit takes."""
 CROWDED_FOR_S = 1.0
 """Where two callers met, more will: together, on the thread, they are quicker than one after the other."""
 
@@ -77,6 +79,7 @@ class Writer:
         self._turn = threading.Lock()  # whose the connection is: the thread's, or that of a caller who is alone
         self._inside = 0  # callers in `do`
         self._crowded_until_s = 0.0
+        self._let_in_s = 0.0  # when a caller who was alone last let others have a turn
         self._quick_in_a_row = 0
         self._thread = threading.Thread(target=self._work, name="outbox-writer", daemon=True)
         self._thread.start()
@@ -100,12 +103,18 @@ class Writer:
         self._inside += 1
         try:
             if loop.time() >= self._crowded_until_s and self._committed_here(job):
-                await asyncio.sleep(0)  # whoever saves without end lets others in, and is seen not to be alone
+                await self._let_others_in(loop)
             else:
                 self._jobs.put(job)
             return await job.future
         finally:
             self._inside -= 1
+
+    async def _let_others_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Still inside, so that who comes in meanwhile sees that there are two."""
+        if (now_s := loop.time()) - self._let_in_s >= LET_OTHERS_IN_EVERY_S:
+            self._let_in_s = now_s
+            await asyncio.sleep(0)
 
     async def close(self) -> None:
         """Finishes what is queued, folds the log into the file and ends the thread."""

@@ -34,9 +34,10 @@ def written(directory: Path, trace: Callable[[str], None] | None = None) -> Writ
 
 @pytest.fixture(autouse=True)
 def the_disk_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever this one is, and after three commits."""
+    """Whatever this one is, and after three commits. Others have a turn after each."""
     monkeypatch.setattr(writer, "QUICK_S", 3600.0)
     monkeypatch.setattr(writer, "QUICK_IN_A_ROW", 3)
+    monkeypatch.setattr(writer, "LET_OTHERS_IN_EVERY_S", 0.0)
 
 
 async def shown_to_be_quick(made: Writer) -> None:
@@ -105,23 +106,23 @@ def test_callers_who_meet_go_to_the_thread_until_one_is_alone_again(
     asyncio.run(main())
 
 
-def test_whoever_saves_without_end_does_not_keep_others_waiting(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every_s", [0.0, writer.LET_OTHERS_IN_EVERY_S])
+def test_whoever_saves_without_end_does_not_keep_others_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_s: float
+) -> None:
+    monkeypatch.setattr(writer, "LET_OTHERS_IN_EVERY_S", every_s)
+
     async def main() -> None:
         made = written(tmp_path)
         await shown_to_be_quick(made)
-        seen = 0
-
-        async def counter() -> None:
-            nonlocal seen
-            while True:
-                seen += 1
-                await asyncio.sleep(0)
-
-        counting = asyncio.create_task(counter())
-        for _ in range(20):
-            await made.do(where, size=SMALL)
-        counting.cancel()
-        assert seen >= 20
+        had_a_turn = asyncio.Event()
+        asyncio.get_running_loop().call_soon(had_a_turn.set)
+        saved = 0
+        while not had_a_turn.is_set() and saved < 10_000:
+            saved += 1
+            assert await made.do(where, size=SMALL) == HERE
+        assert had_a_turn.is_set()
+        assert every_s or saved == 1
         await made.close()
 
     asyncio.run(main())
