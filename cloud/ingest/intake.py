@@ -6,7 +6,7 @@ receipt, and none can block a gateway's queue.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
@@ -183,26 +183,26 @@ def _letter(message: Message, error: str, detail: str) -> Letter:
 # --- into the ledger -----------------------------------------------------------------------------------------
 
 
-def _store(connection: Connection, chain_id: str, parts: Sequence[_Part], now: datetime) -> Iterator[int]:
-    """Stores and attributes; yields, for each new reading, the position of the message that brought it first."""
+def _store(connection: Connection, chain_id: str, parts: Sequence[_Part], now: datetime) -> Iterable[int]:
+    """Stores and attributes; gives, for each new reading, the position of the message that brought it first."""
     coming = [reading for part in parts for reading, _ in part.message.readings]
     if not coming:
-        return
+        return ()
     visitors = directory.by_code(connection, chain_id, {r.visit.code for r in coming if r.visit is not None})
     known = meters.known(connection, chain_id, {r.device.key for r in coming})
     rows = [row for part in parts for row in _attributed(part, visitors, known)]
     places = store.insert_once(connection, chain_id, rows)
     if not places:
-        return
+        return ()
     new = [rows[place] for place in places]
     meters.seen(connection, chain_id, known, ((row.reading.device, row.store_id) for row in new), now)
     store.enqueue(connection, (Reader.ASSESS, Reader.PROJECT), chain_id, [row.reading.id for row in new])
     # Told where it was measured and where its owner is cared for: that is where their specialist looks.
     owners = {row.member_id for row in new if row.member_id is not None}
-    stores = {row.store_id for row in new} | set(directory.homes(connection, chain_id, owners).values())
+    stores = {row.store_id for row in new} | directory.homes(connection, chain_id, owners)
     live.announce(connection, chain_id=chain_id, store_ids=stores, what="reading")
     brought_by = [part.position for part in parts for _ in part.message.readings]
-    yield from (brought_by[place] for place in places)
+    return map(brought_by.__getitem__, places)
 
 
 def _store_answers(connection: Connection, chain_id: str, parts: Sequence[_Part]) -> Iterator[int]:

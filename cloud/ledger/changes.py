@@ -283,5 +283,5 @@ def _tell(
         ids = [row.id for row in changed]
         enqueue(connection, readers, chain_id, ids)
         homes = directory.homes(connection, chain_id, {owner for owner in owners if owner is not None})
-        stores = {row.store_id for row in changed} | set(homes.values())
+        stores = {row.store_id for row in changed} | homes
         live.announce(connection, chain_id=chain_id, store_ids=stores, what=what)

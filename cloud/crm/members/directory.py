@@ -31,12 +31,11 @@ def by_code(connection: Connection, chain_id: str, codes: Collection[str]) -> Ma
     return found
 
 
-def homes(connection: Connection, chain_id: str, member_ids: Collection[UUID]) -> dict[UUID, str]:
-    """The store that cares for each of these members; who is not in the chain is left out."""
+def homes(connection: Connection, chain_id: str, member_ids: Collection[UUID]) -> set[str]:
+    """The stores that care for these members; none for who is not in the chain."""
     if not member_ids:
-        return {}
-    rows = connection.execute(_HOMES, {"chain_id": chain_id, "ids": list(member_ids)})
-    return {row.id: row.store_id for row in rows}
+        return set()
+    return set(connection.scalars(_HOMES, {"chain_id": chain_id, "ids": list(member_ids)}))
 
 
 # One array parameter whatever their number: one plan.
@@ -48,6 +47,8 @@ _BY_CANDIDATE = select(dock_candidates.c.code, dock_candidates.c.member_id).wher
     dock_candidates.c.chain_id == bindparam("chain_id"),
     dock_candidates.c.code == any_(bindparam("codes", type_=ARRAY(Text))),
 )
-_HOMES = select(members.c.id, members.c.store_id).where(
-    _OF_CHAIN, members.c.id == any_(bindparam("ids", type_=ARRAY(Uuid)))
+_HOMES = (
+    select(members.c.store_id)
+    .distinct()
+    .where(_OF_CHAIN, members.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
 )
