@@ -195,7 +195,9 @@ def _store(connection: Connection, chain_id: str, parts: Sequence[_Part], now: d
     if not places:
         return ()
     new = [rows[place] for place in places]
-    meters.seen(connection, chain_id, known, ((row.reading.device, row.store_id) for row in new), now)
+    last_of = {row.reading.device.key: row for row in new}
+    sightings = [(row.reading.device, row.store_id) for row in last_of.values()]
+    meters.seen(connection, chain_id, known, sightings, now)
     store.enqueue(connection, (Reader.ASSESS, Reader.PROJECT), chain_id, [row.reading.id for row in new])
     # Told where it was measured and where its owner is cared for: that is where their specialist looks.
     owners = {row.member_id for row in new if row.member_id is not None}

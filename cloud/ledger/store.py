@@ -168,13 +168,14 @@ def enqueue(
     names = [readers] if isinstance(readers, str) else list(readers)
     # The array goes as text: thousands of ids take psycopg longer to wrap than PostgreSQL to insert (measured).
     ids = _array([reading_id.hex for reading_id in reading_ids])
-    connection.execute(_ENQUEUE, [{"reader": str(name), "chain_id": chain_id, "ids": ids} for name in names])
+    connection.execute(_ENQUEUE, {"readers": [str(name) for name in names], "chain_id": chain_id, "ids": ids})
     for name in names:
         connection.execute(select(func.pg_notify(WORK_CHANNEL, str(name))))
 
 
 _ENQUEUE = text(
-    "INSERT INTO work (reader, chain_id, reading_ids) VALUES (:reader, :chain_id, CAST(:ids AS uuid[]))"
+    "INSERT INTO work (reader, chain_id, reading_ids) "
+    "SELECT reader, :chain_id, CAST(:ids AS uuid[]) FROM unnest(CAST(:readers AS text[])) AS reader"
 )
 
 
