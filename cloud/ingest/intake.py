@@ -191,14 +191,15 @@ def _store(connection: Connection, chain_id: str, parts: Sequence[_Part], now: d
     visitors = directory.by_code(connection, chain_id, {r.visit.code for r in coming if r.visit is not None})
     known = meters.known(connection, chain_id, {r.device.key for r in coming})
     rows = [row for part in parts for row in _attributed(part, visitors, known)]
-    places = store.insert_once(connection, chain_id, rows)
-    if not places:
+    stored = store.insert_once(connection, chain_id, rows)
+    if not stored:
         return ()
+    places = sorted(stored.values())  # as they came
     new = [rows[place] for place in places]
     last_of = {row.reading.device.key: row for row in new}
     sightings = [(row.reading.device, row.store_id) for row in last_of.values()]
     meters.seen(connection, chain_id, known, sightings, now)
-    store.enqueue(connection, (Reader.ASSESS, Reader.PROJECT), chain_id, [row.reading.id for row in new])
+    store.enqueue(connection, (Reader.ASSESS, Reader.PROJECT), chain_id, stored)
     # Told where it was measured and where its owner is cared for: that is where their specialist looks.
     owners = {row.member_id for row in new if row.member_id is not None}
     stores = {row.store_id for row in new} | directory.homes(connection, chain_id, owners)

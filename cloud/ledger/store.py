@@ -71,27 +71,29 @@ _READING = (
 )
 
 
-def insert_once(connection: Connection, chain_id: str, rows: Sequence[NewReading]) -> list[int]:
-    """Stores `rows` that are not there yet, with how their owner was decided; returns the places of the new ones.
+def insert_once(connection: Connection, chain_id: str, rows: Sequence[NewReading]) -> dict[str, int]:
+    """Stores `rows` that are not there yet, with how their owner was decided; returns the ids of the new ones, in
+    hex, and their places.
 
     Of two rows with one id the first is meant. COPY straight into the ledger, several times faster than arrays
     through unnest (measured). COPY knows no ON CONFLICT: the unique key refuses all of it where one is known
     already, and only then is it worth asking which. Batches seldom come twice.
     """
     # Ids in hex from here on: a UUID's own `str`, hash and order are Python's, and slow (measured).
-    coming = {row.reading.id.hex: place for place, row in reversed([*enumerate(rows)])}
+    keys = [row.reading.id.hex for row in rows]
+    coming = dict(zip(reversed(keys), reversed(range(len(keys))), strict=True))
     while coming:
         # In id order, so that two ingests with the same rows wait for each other instead of deadlocking.
         new = sorted(coming)
         try:
             with connection.begin_nested():
                 _copy(connection, chain_id, [(key, rows[coming[key]]) for key in new])
-            return [coming[key] for key in new]
+            return coming
         except psycopg.errors.UniqueViolation:
             # Whoever stored it has committed, else we would still be waiting.
             for key in _known(connection, chain_id, new):
                 del coming[key]
-    return []
+    return {}
 
 
 def _known(connection: Connection, chain_id: str, ids: Sequence[str]) -> list[str]:
@@ -160,14 +162,15 @@ def _psycopg(connection: Connection) -> psycopg.Connection[Any]:
 
 
 def enqueue(
-    connection: Connection, readers: str | Sequence[str], chain_id: str, reading_ids: Collection[UUID]
+    connection: Connection, readers: str | Sequence[str], chain_id: str, reading_ids: Collection[UUID | str]
 ) -> None:
-    """Leaves work about these readings for one reader or several, and wakes them when the transaction commits."""
+    """Leaves work about these readings for one reader or several, and wakes them when the transaction commits.
+    An id may be given in hex."""
     if not reading_ids:
         return
     names = [readers] if isinstance(readers, str) else list(readers)
     # The array goes as text: thousands of ids take psycopg longer to wrap than PostgreSQL to insert (measured).
-    ids = _array([reading_id.hex for reading_id in reading_ids])
+    ids = _array([each if isinstance(each, str) else each.hex for each in reading_ids])
     connection.execute(_ENQUEUE, {"readers": [str(name) for name in names], "chain_id": chain_id, "ids": ids})
     for name in names:
         connection.execute(select(func.pg_notify(WORK_CHANNEL, str(name))))

@@ -38,7 +38,7 @@ def keep(engine: Engine, *kept: Reading, store_id: str = STORE, **more: object) 
         for r in kept
     ]
     with db.begin(engine) as connection:
-        return {rows[place].reading.id for place in store.insert_once(connection, CHAIN, rows)}
+        return {rows[place].reading.id for place in store.insert_once(connection, CHAIN, rows).values()}
 
 
 def claim(engine: Engine, member: UUID, *numbers: int, chain: str = CHAIN) -> None:
@@ -78,10 +78,10 @@ def test_two_ingests_with_the_same_rows_store_each_once(ledger: Engine) -> None:
 def test_two_chains_may_store_in_one_transaction(ledger: Engine) -> None:
     row = NewReading(store_id=STORE, gateway_id=GATEWAY, reading=reading(1), body=codec.encode(reading(1)))
     with db.begin(ledger) as connection:
-        assert store.insert_once(connection, CHAIN, [row, row]) == [0]
-        assert store.insert_once(connection, OTHER_CHAIN, [row]) == [0]
-        assert store.insert_once(connection, CHAIN, [row]) == []
-        assert store.insert_once(connection, CHAIN, []) == []
+        assert store.insert_once(connection, CHAIN, [row, row]) == {row.reading.id.hex: 0}
+        assert store.insert_once(connection, OTHER_CHAIN, [row]) == {row.reading.id.hex: 0}
+        assert store.insert_once(connection, CHAIN, [row]) == {}
+        assert store.insert_once(connection, CHAIN, []) == {}
 
 
 def test_a_claim_is_kept_with_who_and_why_and_wakes_every_reader(ledger: Engine, database: str) -> None:
