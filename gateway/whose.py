@@ -38,12 +38,9 @@ class Said:
     def visitors(self, reading: UUID, visit: Visit) -> bool | None:
         """Whether staff said that this visitor measured it, or that somebody else did; None: not asked of this
         visitor yet."""
-        match self.values(reading, Asked.WHOSE):
-            case (word, code) if word == VISITOR:
-                return code == visit.code
-            case (word, code) if word == SOMEBODY_ELSE and code == visit.code:
-                return False
-        return None
+        if (given_to := self.given_to(reading)) is not None:
+            return given_to == visit.code
+        return False if self.values(reading, Asked.WHOSE) == (SOMEBODY_ELSE, visit.code) else None
 
 
 def moment(reading: Reading) -> datetime:
